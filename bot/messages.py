@@ -1,0 +1,291 @@
+"""The common format: what crosses the doors between providers and the heart.
+
+A channel turns a provider's request into an :class:`Inbound`; the flow engine answers an
+:class:`Input` with a :class:`Prompt`; a channel renders the prompt by its :class:`Capabilities` and
+sends an :class:`Outbound`, for which the provider gives a :class:`Receipt`. Nothing here knows a
+provider, and nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NoReturn
+
+
+class Channel(StrEnum):
+    """The ways in which a worker can talk with us."""
+
+    SMS = "sms"
+    VOICE = "voice"
+    WHATSAPP = "whatsapp"
+    TELEGRAM = "telegram"
+    EMAIL = "email"
+
+
+class AddressKind(StrEnum):
+    """What an address is; SMS and voice share the phone number."""
+
+    PHONE = "phone"
+    WHATSAPP = "whatsapp"
+    TELEGRAM = "telegram"
+    EMAIL = "email"
+
+
+KIND_OF_CHANNEL = {
+    Channel.SMS: AddressKind.PHONE,
+    Channel.VOICE: AddressKind.PHONE,
+    Channel.WHATSAPP: AddressKind.WHATSAPP,
+    Channel.TELEGRAM: AddressKind.TELEGRAM,
+    Channel.EMAIL: AddressKind.EMAIL,
+}
+
+
+class Reveal(StrEnum):
+    """Why an address is opened. There is no other reason."""
+
+    DIAL = "dial"
+    SEND = "send"
+    RECONCILE = "reconcile"
+    INDEX = "index"
+    SEAL = "seal"
+
+
+class Address:
+    """A worker's number or other address. It prints as ``<address>`` and cannot be pickled.
+
+    The clear text comes out only through :meth:`reveal`.
+    """
+
+    __slots__ = ("_value", "kind")
+
+    def __init__(self, kind: AddressKind, value: str) -> None:
+        self.kind = kind
+        self._value = value
+
+    def reveal(self, reason: Reveal) -> str:
+        """The clear text, for the one purpose named by ``reason``."""
+        if not isinstance(reason, Reveal):
+            raise TypeError("an address is opened for a Reveal reason only")
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and (self.kind, self._value) == (other.kind, other._value)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self._value))
+
+    def __repr__(self) -> str:
+        return "<address>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an address never leaves the process in clear")
+
+
+# --- what a worker did -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words that were written."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of a telephone, ``0-9*#``, without the key that finished the entry."""
+
+    digits: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button or list entry, by the code of the option that it stands for."""
+
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRef:
+    """A file at the provider. ``ref`` is the provider's id or address, opened by the channel only."""
+
+    ref: str = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Pictures, voice notes or files, perhaps with a caption."""
+
+    items: tuple[MediaRef, ...]
+    caption: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Speech recorded on the telephone. ``ref`` is the provider's recording id."""
+
+    ref: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """On the telephone: no key in the time given."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The call ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """A timer of the conversation fired. A timer of an earlier sprint is stale and does nothing."""
+
+    sprint: str
+    kind: str  # "remind" or "expire"
+
+
+Input = Text | Keys | Button | Media | Recording | Silence | HangUp | Timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One event from a worker, verified and parsed, not yet stored.
+
+    ``event_id`` is the provider's id and makes duplicates visible (for a telephone turn, call id and
+    turn number). ``sender`` is None when the caller's number is withheld. ``line`` is our own number
+    or account that was reached.
+    """
+
+    channel: Channel
+    event_id: str
+    sender: Address | None
+    line: str
+    input: Input
+    received_at: datetime
+    country: str | None = None
+    """ISO 3166 code that the provider gave, only a hint."""
+    language_hint: str | None = None
+    """BCP-47 code that the provider gave, only a hint."""
+
+
+# --- what we say ----------------------------------------------------------------------------
+
+
+class Expects(StrEnum):
+    """The kind of answer that a prompt waits for."""
+
+    NOTHING = "nothing"
+    YES_NO = "yes_no"
+    CHOICE = "choice"
+    NUMBER = "number"
+    DATE = "date"
+    TIME = "time"
+    OPEN = "open"
+    MEDIA = "media"
+    PASS_WORD = "pass_word"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One of the answers that a prompt offers. ``code`` is canonical, ``label`` translated, ``key`` on the keypad."""
+
+    code: str
+    label: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to say, and what is expected back. The channel decides how it looks.
+
+    Each entry of ``texts`` is one whole translated catalog text, because a language without a
+    synthetic voice has one recording per text.
+    """
+
+    texts: tuple[str, ...]
+    language: str
+    expects: Expects = Expects.NOTHING
+    options: tuple[Option, ...] = ()
+    timeout: int = 8
+    """Telephone: seconds of silence after which the prompt is over."""
+    max_digits: int | None = None
+    """Telephone: number of keys after which the entry is complete; None means that # ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can show and take."""
+
+    channel: Channel
+    text_limit: int
+    """Most characters of one outgoing text; 0 for speech."""
+    buttons: int = 0
+    list_items: int = 0
+    keypad: bool = False
+    synchronous: bool = False
+    """The answer goes out in the response to the request (telephone)."""
+    media_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One rendered text to be sent. ``message_id`` is ours and opaque; ``line`` is the sending number."""
+
+    message_id: str
+    channel: Channel
+    to: Address
+    text: str = field(repr=False)
+    language: str = "en"
+
+
+class DeliveryStatus(StrEnum):
+    """How far an outgoing message came."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    READ = "read"
+
+    @property
+    def rank(self) -> int:
+        """Statuses only ever go up in rank, in whatever order they arrive."""
+        return _RANKS[self]
+
+
+_RANKS = {
+    DeliveryStatus.QUEUED: 0,
+    DeliveryStatus.SENDING: 1,
+    DeliveryStatus.SENT: 2,
+    DeliveryStatus.CANCELED: 3,
+    DeliveryStatus.FAILED: 3,
+    DeliveryStatus.UNDELIVERED: 3,
+    DeliveryStatus.DELIVERED: 3,
+    DeliveryStatus.READ: 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider took it. ``provider_id`` is the provider's id of the message or call."""
+
+    provider_id: str
+    status: DeliveryStatus = DeliveryStatus.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """The provider tells how far a message came. ``code`` is its error code, if any."""
+
+    message_id: str
+    provider_id: str
+    status: DeliveryStatus
+    code: str | None = None
