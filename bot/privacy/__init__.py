@@ -1,0 +1,1 @@
+"""What keeps a worker safe in our stores: keys, seals, blind indexes, the access log."""

@@ -1,0 +1,155 @@
+"""The list of settings: name, default and help in one place (``docs/settings.md`` is tested against it).
+
+Values come from the environment or from a file ``.env`` in the working folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import ConfigurationError
+
+_MIN_SECRET = 16
+
+
+class Lines:
+    """Our own numbers: one for all countries, or ``CC=+number`` pairs with ``*=`` for the rest."""
+
+    def __init__(self, by_country: dict[str, str]) -> None:
+        self.by_country = by_country
+
+    @classmethod
+    def parse(cls, value: str) -> Lines:
+        """Read ``+15005550006`` or ``ID=+62…, *=+1…``; raises ValueError that names the bad part's position."""
+        by_country: dict[str, str] = {}
+        for position, part in enumerate(filter(None, (p.strip() for p in value.split(","))), 1):
+            country, equals, number = part.rpartition("=")
+            country = country.strip().upper() if equals else "*"
+            number = number.strip().removeprefix("whatsapp:")
+            if not (country == "*" or (len(country) == 2 and country.isalpha())):
+                raise ValueError(f"part {position}: write CC=+number with a two-letter country, or *=+number")
+            if not (number.startswith("+") and number[1:].isdigit() and 4 <= len(number) <= 16):
+                raise ValueError(f"part {position}: the number must look like +15005550006")
+            by_country[country] = number
+        return cls(by_country)
+
+    def for_country(self, country: str | None) -> str | None:
+        """The line for a country, else the one for the rest, else None."""
+        return self.by_country.get(country or "*") or self.by_country.get("*")
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.by_country.values()
+
+    def __bool__(self) -> bool:
+        return bool(self.by_country)
+
+
+def _lines(value: Any) -> Any:
+    return Lines.parse(value) if isinstance(value, str) else value
+
+
+LinesField = Annotated[Lines, BeforeValidator(_lines)]
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    database_url: str = Field(
+        "sqlite:///var/voiceback.db", description="SQLite or PostgreSQL; PostgreSQL for more than one process"
+    )
+    redis_url: str = Field("", description="Redis or Valkey; empty starts an embedded one under ./var")
+    public_base_url: str = Field(
+        "http://127.0.0.1:8000", description="The address at which providers reach us; signatures cover it"
+    )
+    voiceback_keys: Path = Field(Path("var/keys.json"), description="Key file that `voiceback init` makes")
+    voiceback_flows: Path = Field(Path("flows"), description="Folder of the conversation flows")
+    voiceback_locales: Path = Field(Path("locales"), description="Folder of translations and recordings")
+    voiceback_demo: bool = Field(
+        False, description="Set by `voiceback demo` only: the clock can be moved, and a moved clock is obeyed"
+    )
+    twilio_account_sid: str = Field("", description="Twilio account")
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""), description="Its auth token; also signs Twilio's requests to us"
+    )
+    twilio_api_base: str = Field(
+        "", description="Other address of the Twilio API (the simulator, a compatible carrier)"
+    )
+    twilio_sms_from: LinesField = Field(
+        Lines({}), description="Sending number, or `CC=+number` pairs by country with `*=` for the rest"
+    )
+    twilio_voice_from: LinesField = Field(
+        Lines({}), description="Calling number; differs from the number on the card. Form as above"
+    )
+    twilio_calls_per_second: float = Field(
+        1.0, gt=0, description="Calls that Twilio lets you start per second; dialling stays below it"
+    )
+    twilio_call_slots: int = Field(20, gt=0, description="Calls that may be under way at the same time")
+    smtp_url: SecretStr = Field(
+        SecretStr(""), description="`smtp://user:password@host:port`, `smtps://`, or `smtp+starttls://`"
+    )
+    email_from: str = Field("", description="Sender of notifications to staff")
+    work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("public_base_url", "twilio_api_base")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @property
+    def twilio_on(self) -> bool:
+        """Whether Twilio's account is set."""
+        return bool(self.twilio_account_sid and self.twilio_auth_token.get_secret_value())
+
+    @property
+    def sms_on(self) -> bool:
+        """Whether the SMS channel is set."""
+        return self.twilio_on and bool(self.twilio_sms_from)
+
+    @property
+    def voice_on(self) -> bool:
+        """Whether the voice channel is set."""
+        return self.twilio_on and bool(self.twilio_voice_from)
+
+    def check(self) -> None:
+        """Refuse a start with half-set or weak secrets. Raises :class:`ConfigurationError`."""
+        token = self.twilio_auth_token.get_secret_value()
+        if self.twilio_account_sid and len(token) < _MIN_SECRET:
+            raise ConfigurationError(
+                "TWILIO_AUTH_TOKEN is missing or too short: without it nobody can tell Twilio's requests "
+                "from forged ones. Copy it from the Twilio console."
+            )
+        if token and not self.twilio_account_sid:
+            raise ConfigurationError("TWILIO_AUTH_TOKEN is set but TWILIO_ACCOUNT_SID is not")
+        if self.smtp_url.get_secret_value() and not self.email_from:
+            raise ConfigurationError("SMTP_URL is set but EMAIL_FROM is not")
+
+
+def load() -> Settings:
+    """Settings from the environment. Raises :class:`ConfigurationError` that names the setting, never its value."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # because the mypy plugin of pydantic is not used
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"settings cannot be used. {problems}") from None
+    settings.check()
+    return settings

@@ -1,0 +1,1 @@
+"""Tables, engine and migrations. SQL is the truth; Redis is only muscle."""

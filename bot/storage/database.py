@@ -1,0 +1,144 @@
+"""One way to the database, SQLite or PostgreSQL alike.
+
+``read()`` gives a connection for queries; ``write()`` gives a transaction that commits at the end of
+the block. On SQLite a write begins with BEGIN IMMEDIATE and writers of one process take turns on a
+lock, so that threads wait in order instead of polling for the file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from bot.errors import ConfigurationError, SchemaError
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_POOL = 34
+"""Connections per process: one for each web thread (granian runs 32) and two to spare."""
+
+
+class Database:
+    """The engine and the two ways to use it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self._writer: Any = threading.RLock() if self.dialect == "sqlite" else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for queries; nothing is committed."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction: committed at the end of the block, rolled back if it raises."""
+        with self._writer, self.engine.connect() as connection:
+            writing = connection.execution_options(voiceback_write=True)
+            with writing.begin():
+                yield writing
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    # --- schema ------------------------------------------------------------------------------
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest revision (``voiceback db upgrade``)."""
+        try:
+            with self.engine.connect() as connection:
+                config = _alembic()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+        except DBAPIError as error:
+            raise ConfigurationError(_unreachable(error)) from None
+
+    def check_schema(self) -> None:
+        """Raise :class:`SchemaError` if the schema is behind the code; a newer one is accepted, for rolling updates."""
+        script = ScriptDirectory.from_config(_alembic())
+        known = {revision.revision for revision in script.walk_revisions()}
+        try:
+            with self.engine.connect() as connection:
+                current = MigrationContext.configure(connection).get_current_revision()
+        except DBAPIError as error:
+            raise ConfigurationError(_unreachable(error)) from None
+        if current is None or (current in known and current != script.get_current_head()):
+            raise SchemaError("the database's schema is not up to date. Run `voiceback db upgrade`.")
+
+    def ping(self) -> None:
+        """Raise a DBAPIError when the database cannot be written to right now."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+
+def open_database(url: str) -> Database:
+    """Open ``sqlite:///path`` or ``postgresql://…``. Raises :class:`ConfigurationError`; values are never in it."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("DATABASE_URL is not a database address") from None
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ConfigurationError("DATABASE_URL must be sqlite:///… or postgresql://…")
+    arguments: dict[str, Any] = {}
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ConfigurationError("DATABASE_URL: an SQLite database must be a file")
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        _private(Path(parsed.database))
+        arguments["connect_args"] = {"timeout": 15, "isolation_level": None, "check_same_thread": False}
+    else:
+        arguments["connect_args"] = {"connect_timeout": 5, "application_name": "voiceback"}
+        arguments["pool_pre_ping"] = True
+    # hide_parameters keeps numbers and answers out of every exception's text.
+    engine = create_engine(
+        parsed, hide_parameters=True, pool_size=_POOL, max_overflow=0, pool_timeout=10, **arguments
+    )
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _pragmas)
+        event.listen(engine, "begin", _begin)
+    return Database(engine)
+
+
+def _private(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.close(descriptor)
+
+
+def _pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # FULL: an acknowledged message survives a power cut. secure_delete: what is purged leaves no trace.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("voiceback_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def _unreachable(error: DBAPIError) -> str:
+    return f"the database cannot be reached or used ({type(error.orig).__name__}). Check DATABASE_URL."

@@ -1,0 +1,570 @@
+"""Every table, in the order in which data moves: audits → contacts → callbacks → conversations → cases → staff.
+
+Columns named ``*sealed`` hold AES-GCM seals bound to their table, column and row
+(:mod:`bot.privacy.seal`); ``index`` columns hold blind indexes. No row prints anything but its id.
+All instants are UTC. Codes, states and categories are in clear, so that reports can count them.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Index, LargeBinary, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from bot.storage.types import UTCDateTime
+
+ID = 32
+
+
+def _id() -> Any:
+    return Field(primary_key=True, max_length=ID)
+
+
+def _ref(target: str, *, nullable: bool = False, index: bool = False) -> Any:
+    return Field(
+        default=None if nullable else ..., foreign_key=target, nullable=nullable, max_length=ID, index=index
+    )
+
+
+def _at(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else ..., sa_type=UTCDateTime, nullable=nullable)
+
+
+def _sealed(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else ..., sa_type=LargeBinary, nullable=nullable, repr=False)
+
+
+class Row(SQLModel):
+    """The base of every table: prints as its class name, because a row may hold what no log may."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+
+# --- audits ---------------------------------------------------------------------------------
+
+
+class Client(Row, table=True):
+    """A brand or buyer for whom audits are made: the tenant."""
+
+    id: str = _id()
+    name: str = Field(unique=True)
+    policy: str | None = None
+    """The callback policy as JSON; NULL means the defaults of :class:`bot.callbacks.policy.Policy`."""
+    created_at: datetime = _at()
+
+
+class Factory(Row, table=True):
+    """A workplace of a supplier."""
+
+    __table_args__ = (UniqueConstraint("client_id", "name", "country"),)
+    id: str = _id()
+    client_id: str = _ref("client.id")
+    name: str
+    supplier: str | None = None
+    country: str = Field(max_length=2)
+    region: str | None = None
+    industry: str | None = None
+
+
+class Audit(Row, table=True):
+    """One visit to one factory. ``card_code`` stands on the card that workers are given."""
+
+    __table_args__ = (UniqueConstraint("client_id", "ref"),)
+    id: str = _id()
+    client_id: str = _ref("client.id")
+    factory_id: str = _ref("factory.id", index=True)
+    ref: str
+    audit_date: date
+    card_code: str = Field(unique=True, max_length=8)
+    created_at: datetime = _at()
+
+
+# --- contacts -------------------------------------------------------------------------------
+
+
+class Contact(Row, table=True):
+    """A person who can prove by pass-word that it is them. Shared phones never merge contacts."""
+
+    id: str = _id()
+    language: str | None = Field(default=None, max_length=16)
+    timezone: str | None = Field(default=None, max_length=64)
+    country: str | None = Field(default=None, max_length=2)
+    alias_sealed: bytes | None = _sealed(nullable=True)
+    pass_word_digest: str | None = Field(default=None, max_length=40, repr=False)
+    created_at: datetime = _at()
+
+
+class AddressRow(Row, table=True):
+    """A number or other address. The clear text is in ``sealed`` and nowhere else."""
+
+    __tablename__ = "address"
+    __table_args__ = (UniqueConstraint("kind", "index"),)
+    id: str = _id()
+    kind: str = Field(max_length=16)
+    index: str = Field(max_length=40, repr=False)
+    stop_index: str = Field(max_length=40, repr=False)
+    sealed: bytes = _sealed()
+    country: str | None = Field(default=None, max_length=2)
+    language: str | None = Field(default=None, max_length=16)
+    """The language that was confirmed on this address."""
+    created_at: datetime = _at()
+
+
+class ContactAddress(Row, table=True):
+    """Which addresses a contact uses, and how we know."""
+
+    __tablename__ = "contact_address"
+    contact_id: str = Field(primary_key=True, foreign_key="contact.id", max_length=ID)
+    address_id: str = Field(primary_key=True, foreign_key="address.id", max_length=ID, index=True)
+    how: str = Field(max_length=16)
+    created_at: datetime = _at()
+
+
+class Stop(Row, table=True):
+    """The stop list. Its index is keyed apart, so that it survives purge and re-import of the address."""
+
+    index: str = Field(primary_key=True, max_length=40, repr=False)
+    reason: str = Field(max_length=32)
+    created_at: datetime = _at()
+
+
+class CohortMember(Row, table=True):
+    """A worker as the auditor registered her: one row of an upload."""
+
+    __tablename__ = "cohort_member"
+    id: str = _id()
+    row_key: str = Field(unique=True, max_length=40, repr=False)
+    digest: str = Field(max_length=40, repr=False)
+    """Keyed digest of the row's content: an equal upload changes nothing."""
+    audit_id: str = _ref("audit.id", index=True)
+    contact_id: str = _ref("contact.id", index=True)
+    address_id: str = _ref("address.id", index=True)
+    role: str = Field(max_length=16)
+    preference: str
+    channel: str = Field(max_length=16)
+    nationality: str | None = None
+    consent: bool | None = None
+    created_at: datetime = _at()
+    updated_at: datetime = _at()
+
+
+# --- callbacks ------------------------------------------------------------------------------
+
+
+class Callback(Row, table=True):
+    """A promise to call somebody back. States: :class:`bot.callbacks.states.CallbackState`."""
+
+    __table_args__ = (
+        Index(
+            "callback_due",
+            "due_at",
+            sqlite_where=text("state = 'scheduled'"),
+            postgresql_where=text("state = 'scheduled'"),
+        ),
+        Index(
+            "callback_open_address",
+            "address_id",
+            sqlite_where=text("state IN ('scheduled', 'dialling')"),
+            postgresql_where=text("state IN ('scheduled', 'dialling')"),
+        ),
+    )
+    id: str = _id()
+    contact_id: str = _ref("contact.id", index=True)
+    address_id: str = _ref("address.id", index=True)
+    cohort_member_id: str | None = _ref("cohort_member.id", nullable=True, index=True)
+    audit_id: str | None = _ref("audit.id", nullable=True, index=True)
+    kind: str = Field(max_length=16)
+    """``audit`` (interviewed or comparison worker) or ``requested`` (asked for on the hotline)."""
+    round: int = 1
+    channel: str = Field(max_length=16)
+    language: str = Field(max_length=16)
+    timezone: str = Field(max_length=64)
+    country: str = Field(max_length=2)
+    region: str | None = None
+    preference: str
+    first_day: date
+    last_day: date
+    state: str = Field(max_length=16)
+    due_at: datetime | None = _at(nullable=True)
+    window_end: datetime | None = _at(nullable=True)
+    give_up_reason: str | None = Field(default=None, max_length=32)
+    attempts: int = 0
+    created_at: datetime = _at()
+    updated_at: datetime = _at()
+
+
+class Attempt(Row, table=True):
+    """One dial of one callback: at most one call to the provider. States: :mod:`bot.callbacks.states`."""
+
+    __table_args__ = (
+        UniqueConstraint("callback_id", "n"),
+        Index(
+            "attempt_open",
+            "state",
+            "lease_until",
+            sqlite_where=text("state <> 'settled'"),
+            postgresql_where=text("state <> 'settled'"),
+        ),
+    )
+    id: str = _id()
+    callback_id: str = _ref("callback.id")
+    n: int
+    channel: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    disposition: str | None = Field(default=None, max_length=24)
+    call_id: str | None = Field(default=None, max_length=64, unique=True)
+    """The provider's id of the call."""
+    provider_rank: int = -1
+    answered_by: str | None = Field(default=None, max_length=32)
+    code: str | None = Field(default=None, max_length=16)
+    """SIP code or the provider's error code."""
+    window_end: datetime = _at()
+    lease_until: datetime = _at()
+    """Wall time until which the present state may last before the clock looks after it."""
+    claimed_at: datetime = _at()
+    placed_at: datetime | None = _at(nullable=True)
+    answered_at: datetime | None = _at(nullable=True)
+    ended_at: datetime | None = _at(nullable=True)
+    settled_at: datetime | None = _at(nullable=True)
+    seconds: int | None = None
+
+
+class Pace(Row, table=True):
+    """How many calls are started per second over all processes. ``next_at`` is wall time."""
+
+    name: str = Field(primary_key=True, max_length=32)
+    next_at: datetime = _at()
+
+
+# --- conversations --------------------------------------------------------------------------
+
+
+class FlowRevision(Row, table=True):
+    """The source of a flow that some conversation began with."""
+
+    __tablename__ = "flow_revision"
+    name: str = Field(primary_key=True, max_length=64)
+    revision: str = Field(primary_key=True, max_length=40)
+    source: str
+    created_at: datetime = _at()
+
+
+class Conversation(Row, table=True):
+    """One talk through one flow, in writing or by telephone."""
+
+    __table_args__ = (
+        Index(
+            "conversation_open_address",
+            "address_id",
+            "channel",
+            unique=True,
+            sqlite_where=text("state = 'open' AND call_id IS NULL"),
+            postgresql_where=text("state = 'open' AND call_id IS NULL"),
+        ),
+        Index(
+            "conversation_timer",
+            "timer_at",
+            sqlite_where=text("timer_at IS NOT NULL"),
+            postgresql_where=text("timer_at IS NOT NULL"),
+        ),
+    )
+    id: str = _id()
+    address_id: str | None = _ref("address.id", nullable=True, index=True)
+    """None when the caller's number is withheld."""
+    contact_id: str | None = _ref("contact.id", nullable=True)
+    """Known only after the pass-word."""
+    attempt_id: str | None = _ref("attempt.id", nullable=True, index=True)
+    channel: str = Field(max_length=16)
+    call_id: str | None = Field(default=None, max_length=64, unique=True)
+    line: str = Field(max_length=64)
+    """Our own number that is talked with."""
+    flow: str = Field(max_length=64)
+    revision: str = Field(max_length=40)
+    language: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    """``open`` or ``ended``."""
+    outcome: str | None = Field(default=None, max_length=16)
+    version: int = 0
+    session_sealed: bytes = _sealed()
+    timer_at: datetime | None = _at(nullable=True)
+    timer_kind: str | None = Field(default=None, max_length=16)
+    sprint: str = Field(max_length=ID)
+    started_at: datetime = _at()
+    updated_at: datetime = _at()
+
+
+class Message(Row, table=True):
+    """One thing said, either way. On the telephone an inbound row is one turn and holds what was answered to it."""
+
+    __table_args__ = (
+        UniqueConstraint("channel", "event_id"),
+        Index("message_thread", "conversation_id", "id"),
+        Index(
+            "message_parked",
+            "retry_at",
+            sqlite_where=text("retry_at IS NOT NULL"),
+            postgresql_where=text("retry_at IS NOT NULL"),
+        ),
+    )
+    id: str = _id()
+    conversation_id: str | None = _ref("conversation.id", nullable=True)
+    address_id: str | None = _ref("address.id", nullable=True)
+    channel: str = Field(max_length=16)
+    direction: str = Field(max_length=3)
+    event_id: str | None = Field(default=None, max_length=128)
+    """The provider's id of an inbound event; makes duplicates visible."""
+    body_sealed: bytes = _sealed()
+    reply_sealed: bytes | None = _sealed(nullable=True)
+    """Telephone: the document that answered this turn, given again when the turn is repeated."""
+    input_sealed: bytes | None = _sealed(nullable=True)
+    """Only while parked: the whole inbound, to be tried again."""
+    retry_at: datetime | None = _at(nullable=True)
+    provider_id: str | None = Field(default=None, max_length=64, index=True)
+    status: str | None = Field(default=None, max_length=16)
+    status_rank: int = -1
+    error_code: str | None = Field(default=None, max_length=16)
+    created_at: datetime = _at()
+
+
+class Outbox(Row, table=True):
+    """Something to be sent. States: queued → sending → sent | failed; sending → unknown when its lease runs out."""
+
+    __table_args__ = (
+        Index(
+            "outbox_due",
+            "due_at",
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "outbox_open_address",
+            "address_id",
+            "id",
+            sqlite_where=text("state IN ('queued', 'leased', 'sending', 'unknown')"),
+            postgresql_where=text("state IN ('queued', 'leased', 'sending', 'unknown')"),
+        ),
+        Index(
+            "outbox_leased",
+            "lease_until",
+            sqlite_where=text("state IN ('leased', 'sending', 'unknown')"),
+            postgresql_where=text("state IN ('leased', 'sending', 'unknown')"),
+        ),
+    )
+    id: str = _id()
+    kind: str = Field(max_length=16)
+    """``message`` to a worker or ``notice`` to a member of staff."""
+    message_id: str | None = _ref("message.id", nullable=True, index=True)
+    address_id: str | None = _ref("address.id", nullable=True)
+    staff_id: str | None = _ref("staff.id", nullable=True)
+    template: str | None = Field(default=None, max_length=32)
+    channel: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    due_at: datetime = _at()
+    lease_until: datetime | None = _at(nullable=True)
+    tries: int = 0
+    created_at: datetime = _at()
+
+
+class Answer(Row, table=True):
+    """An answer to one question of a flow. ``code`` counts; ``text_sealed`` is what was said."""
+
+    __table_args__ = (UniqueConstraint("conversation_id", "n"),)
+    id: str = _id()
+    conversation_id: str = _ref("conversation.id")
+    n: int
+    question: str = Field(max_length=64)
+    kind: str = Field(max_length=16)
+    code: str | None = Field(default=None, max_length=64)
+    text_sealed: bytes | None = _sealed(nullable=True)
+    created_at: datetime = _at()
+
+
+class Consent(Row, table=True):
+    """What a worker allowed or refused, each scope on its own; the newest row of a scope holds."""
+
+    id: str = _id()
+    conversation_id: str = _ref("conversation.id", index=True)
+    scope: str = Field(max_length=24)
+    given: bool
+    created_at: datetime = _at()
+
+
+class RecordingRow(Row, table=True):
+    """Speech, fetched from the provider after the turn and sealed. States: due → fetched | absent."""
+
+    __tablename__ = "recording"
+    __table_args__ = (
+        Index(
+            "recording_due",
+            "due_at",
+            sqlite_where=text("state = 'due'"),
+            postgresql_where=text("state = 'due'"),
+        ),
+    )
+    id: str = _id()
+    conversation_id: str = _ref("conversation.id", index=True)
+    answer_id: str | None = _ref("answer.id", nullable=True, index=True)
+    provider_id: str = Field(max_length=64, unique=True)
+    seconds: int
+    state: str = Field(max_length=16)
+    due_at: datetime = _at()
+    """Wall time of the next try."""
+    tries: int = 0
+    audio_sealed: bytes | None = _sealed(nullable=True)
+    content_type: str | None = Field(default=None, max_length=64)
+    created_at: datetime = _at()
+
+
+# --- cases ----------------------------------------------------------------------------------
+
+
+class Case(Row, table=True):
+    """What was reported in one conversation, worked on by supervisors. Lifecycle: :mod:`bot.cases.lifecycle`."""
+
+    __tablename__ = "cases"
+    __table_args__ = (Index("cases_queue", "state", "review_due_at"),)
+    id: str = _id()
+    reference: str = Field(unique=True, max_length=12)
+    conversation_id: str = _ref("conversation.id")
+    contact_id: str | None = _ref("contact.id", nullable=True)
+    audit_id: str | None = _ref("audit.id", nullable=True, index=True)
+    client_id: str | None = _ref("client.id", nullable=True)
+    factory_id: str | None = _ref("factory.id", nullable=True, index=True)
+    category: str = Field(max_length=32)
+    severity: str = Field(max_length=2)
+    state: str = Field(max_length=24)
+    language: str = Field(max_length=16)
+    assignee_id: str | None = _ref("staff.id", nullable=True)
+    received_at: datetime = _at()
+    review_due_at: datetime = _at()
+    safety_due_at: datetime = _at()
+    plan_due_at: datetime | None = _at(nullable=True)
+    close_due_at: datetime | None = _at(nullable=True)
+    reviewed_at: datetime | None = _at(nullable=True)
+    updated_at: datetime = _at()
+    version: int = 0
+
+
+Index("cases_conversation", Case.__table__.c.conversation_id, unique=True)  # type: ignore[attr-defined]  # SQLModel sets __table__ at run time
+
+
+class Grievance(Row, table=True):
+    """One thing reported in a conversation; a case gathers them."""
+
+    __table_args__ = (UniqueConstraint("conversation_id", "question", "category"),)
+    id: str = _id()
+    case_id: str = _ref("cases.id", index=True)
+    conversation_id: str = _ref("conversation.id")
+    question: str = Field(max_length=64)
+    category: str = Field(max_length=32)
+    severity: str = Field(max_length=2)
+    indicators: str = ""
+    """ILO indicator codes, separated by spaces."""
+    created_at: datetime = _at()
+
+
+class CaseEvent(Row, table=True):
+    """What happened to a case: append-only."""
+
+    __tablename__ = "case_event"
+    __table_args__ = (Index("case_event_order", "case_id", "id"),)
+    id: str = _id()
+    case_id: str = _ref("cases.id")
+    staff_id: str | None = _ref("staff.id", nullable=True)
+    kind: str = Field(max_length=24)
+    detail: str | None = Field(default=None, max_length=64)
+    """A code, never words."""
+    note_sealed: bytes | None = _sealed(nullable=True)
+    created_at: datetime = _at()
+
+
+# --- staff ----------------------------------------------------------------------------------
+
+
+class Staff(Row, table=True):
+    """A member of staff. ``totp_step`` is the last time step used: a one-time password works once."""
+
+    id: str = _id()
+    name: str = Field(unique=True, max_length=64)
+    password_hash: str = Field(repr=False)
+    totp_sealed: bytes = _sealed()
+    totp_step: int = 0
+    email_sealed: bytes | None = _sealed(nullable=True)
+    roles: str
+    """Role names, separated by spaces."""
+    active: bool = True
+    created_at: datetime = _at()
+
+
+class LoginThrottle(Row, table=True):
+    """Failed sign-ins by keyed digest of the name that was typed, known or not. Times are wall time."""
+
+    __tablename__ = "login_throttle"
+    index: str = Field(primary_key=True, max_length=40, repr=False)
+    failures: int = 0
+    locked_until: datetime | None = _at(nullable=True)
+    updated_at: datetime = _at()
+
+
+class StaffSession(Row, table=True):
+    """A console session, kept here and not in the cookie. Times are wall time."""
+
+    __tablename__ = "staff_session"
+    id: str = Field(primary_key=True, max_length=64)
+    """SHA-256 of the cookie's token: a copy of the table opens no session."""
+    staff_id: str | None = _ref("staff.id", nullable=True, index=True)
+    data: str = "{}"
+    created_at: datetime = _at()
+    seen_at: datetime = _at()
+
+
+class AccessLog(Row, table=True):
+    """Who read what. Append-only; the clock chains rows by hash in batches (:mod:`bot.privacy.access`)."""
+
+    __tablename__ = "access_log"
+    __table_args__ = (
+        Index(
+            "access_log_unsealed",
+            "id",
+            sqlite_where=text("seq IS NULL"),
+            postgresql_where=text("seq IS NULL"),
+        ),
+    )
+    id: str = _id()
+    at: datetime = _at()
+    staff_id: str | None = _ref("staff.id", nullable=True)
+    action: str = Field(max_length=32)
+    object_kind: str = Field(max_length=32)
+    object_id: str = Field(max_length=ID)
+    seq: int | None = Field(default=None, unique=True)
+    hash: str | None = Field(default=None, max_length=64)
+
+
+class Incident(Row, table=True):
+    """Something an operator must look at: a broken flow file, a parked message, a refused configuration."""
+
+    __table_args__ = (UniqueConstraint("kind", "subject"),)
+    id: str = _id()
+    kind: str = Field(max_length=32)
+    subject: str = Field(max_length=128)
+    """An opaque id, a file name or a provider's code."""
+    count: int = 1
+    first_at: datetime = _at()
+    last_at: datetime = _at()
+    resolved_at: datetime | None = _at(nullable=True)
+
+
+class Heartbeat(Row, table=True):
+    """When a part of the service was last alive (wall time), and the demo's clock offset."""
+
+    name: str = Field(primary_key=True, max_length=32)
+    at: datetime = _at()
+    value: float = 0.0
+
+
+metadata = SQLModel.metadata
