@@ -1,0 +1,1 @@
+"""Audits: registering them and the workers who were interviewed."""

@@ -1,0 +1,1 @@
+"""Callbacks: when to call (pure), who is due, placing and settling."""
