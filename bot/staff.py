@@ -1,0 +1,400 @@
+"""Staff: people, roles, what each role may open, and how a person proves to be who they say.
+
+Everything here runs on real time: lockouts, one-time passwords and sessions guard against people, whom
+the demo's clock does not move. The failed sign-ins of a name that nobody has are counted like those of
+a real one, and take as long.
+"""
+
+from __future__ import annotations
+
+import hmac
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from bot.clock import Clock, wall_time
+from bot.errors import InputError, NotFound
+from bot.ids import new_id
+from bot.privacy import access
+from bot.privacy.keys import Purpose
+from bot.privacy.seal import Sealer
+from bot.storage.database import Database
+from bot.storage.tables import LoginThrottle, Staff, StaffSession, table
+
+PASSWORD_LENGTH: Final = 12
+_LONGEST_PASSWORD: Final = 1024
+_LONGEST_NAME: Final = 64
+_STEP: Final = 30
+"""Seconds of one step of a time-based one-time password (RFC 6238)."""
+
+FREE_FAILURES: Final = 5
+FIRST_LOCK: Final = timedelta(seconds=60)
+LONGEST_LOCK: Final = timedelta(minutes=15)
+_FORGIVEN_AFTER: Final = timedelta(days=1)
+
+IDLE: Final = timedelta(minutes=30)
+"""A session that is not used for so long is over."""
+LONGEST_SESSION: Final = timedelta(hours=8)
+"""A session is over after this, used or not."""
+
+
+class Role(StrEnum):
+    """What a member of staff is for. A person may have several."""
+
+    ADMIN = "admin"
+    SUPERVISOR = "supervisor"
+    AGENT = "agent"
+    REMEDY_HANDLER = "remedy_handler"
+    AUDITOR = "auditor"
+    CLIENT_VIEWER = "client_viewer"
+
+
+# --- the policy table -------------------------------------------------------------------------
+
+EVERYBODY: Final = None
+"""Also people who are not signed in."""
+_STAFF: Final = frozenset(Role)
+_SUPERVISORS: Final = frozenset({Role.SUPERVISOR})
+_ADMINS: Final = frozenset({Role.ADMIN})
+
+POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
+    {
+        "console.static": EVERYBODY,
+        "console.sign_in": EVERYBODY,
+        "console.sign_out": _STAFF,
+        "console.home": _STAFF,
+        "console.cases": _SUPERVISORS,
+        "console.case": _SUPERVISORS,
+        "console.case_take": _SUPERVISORS,
+        "console.case_review": _SUPERVISORS,
+        "console.case_note": _SUPERVISORS,
+        "console.case_severity": _SUPERVISORS,
+        "console.case_move": _SUPERVISORS,
+        "console.case_undo": _SUPERVISORS,
+        "console.recording": _SUPERVISORS,
+        "console.callbacks": _SUPERVISORS,
+        "console.operations": _ADMINS,
+        "console.incident_resolve": _ADMINS,
+    }
+)
+"""Who may use which endpoint of the console. What is not in this table is refused to everybody."""
+
+
+def allows(endpoint: str, roles: Collection[Role]) -> bool:
+    """Whether somebody with these roles (none: not signed in) may use an endpoint; False if it has no policy."""
+    if endpoint not in POLICY:
+        return False
+    wanted = POLICY[endpoint]
+    return wanted is EVERYBODY or not wanted.isdisjoint(roles)
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member of staff who is signed in."""
+
+    id: str
+    name: str
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A sign-in that failed. It never says which part was wrong, or whether the name exists."""
+
+    locked_for: timedelta | None = None
+    """What is left of the lock of this name, if it is locked now."""
+
+
+def add(
+    database: Database,
+    sealer: Sealer,
+    clock: Clock,
+    name: str,
+    password: str,
+    roles: Collection[Role],
+    email: str | None = None,
+) -> str:
+    """Add a member of staff and return the secret for their one-time passwords, shown this once.
+
+    Names are unique without regard to capitals. Raises :class:`InputError` for a bad name or e-mail
+    address, a short password, no role, or a name that is taken.
+    """
+    known, hashed = _name(name), _hash(_password(password, name))
+    person, secret = new_id(), pyotp.random_base32()
+    row = {
+        "id": person,
+        "name": known,
+        "password_hash": hashed,
+        "totp_sealed": _seal_totp(sealer, person, secret),
+        "totp_step": 0,
+        "email_sealed": _seal_email(sealer, person, email),
+        "roles": _written(roles),
+        "active": True,
+        "created_at": clock.now(),
+    }
+    try:
+        with database.write() as connection:
+            connection.execute(insert(table(Staff)).values(row))
+    except IntegrityError:
+        raise InputError("a member of staff of this name exists already", code="name_taken") from None
+    return secret
+
+
+def set_password(database: Database, name: str, password: str) -> None:
+    """Give a new password; all sessions of the person end. Raises NotFound and InputError."""
+    hashed = _hash(_password(password, name))
+    with database.write() as connection:
+        _change(connection, name, {"password_hash": hashed})
+
+
+def reset_totp(database: Database, sealer: Sealer, name: str) -> str:
+    """Make and return a new secret for one-time passwords; all sessions of the person end. Raises NotFound."""
+    secret = pyotp.random_base32()
+    with database.write() as connection:
+        person = _find(connection, name)
+        if person is None:
+            raise NotFound("no such member of staff")
+        _change(connection, name, {"totp_sealed": _seal_totp(sealer, person.id, secret), "totp_step": 0})
+    return secret
+
+
+def set_roles(database: Database, name: str, roles: Collection[Role]) -> None:
+    """Give other roles; all sessions of the person end. Raises NotFound and InputError."""
+    with database.write() as connection:
+        _change(connection, name, {"roles": _written(roles)})
+
+
+def deactivate(database: Database, name: str) -> None:
+    """Take away all access at once; the person's name stays in histories. Raises NotFound."""
+    with database.write() as connection:
+        _change(connection, name, {"active": False})
+
+
+def provisioning_uri(name: str, secret: str) -> str:
+    """The ``otpauth://`` address that an authenticator app reads, for a QR code. It holds the secret."""
+    return pyotp.TOTP(secret).provisioning_uri(_name(name), issuer_name="Voiceback")
+
+
+def roles_of(written: str) -> frozenset[Role]:
+    """Roles as they are stored; a word that is no role gives nothing."""
+    known = {role.value for role in Role}
+    return frozenset(Role(word) for word in written.split() if word in known)
+
+
+def read_roles(words: Collection[str]) -> frozenset[Role]:
+    """Roles as a person typed them. Raises :class:`InputError` that lists the roles there are."""
+    known = {role.value for role in Role}
+    if not words or not known.issuperset(words):
+        raise InputError(f"roles are: {', '.join(sorted(known))}", code="role_unknown")
+    return frozenset(Role(word) for word in words)
+
+
+# --- signing in -------------------------------------------------------------------------------
+
+
+def authenticate(
+    database: Database, sealer: Sealer, name: str, password: str, code: str, now: datetime | None = None
+) -> Person | Refused:
+    """Check name, password and one-time password together.
+
+    The failure is counted before anything is checked, so that many tries at once gain nothing, and
+    taken back when all is right. Five failures lock the typed name for a minute, each further one for
+    twice as long, up to 15 minutes; while it is locked nothing is checked. A code works once. ``now``
+    is real time (tests hand it in).
+    """
+    now = now or wall_time()
+    typed = _normal(name)
+    index = sealer.index(typed, "login")
+    locked = _take_try(database, index, now)
+    if locked is not None:
+        return Refused(locked)
+    with database.read() as connection:
+        row = _find(connection, typed)
+    known = row is not None and row.active
+    right_password = _is_password(password, row.password_hash if known and row else _decoy_hash())
+    secret = _open_totp(sealer, row) if known and row else pyotp.random_base32()
+    step = _step_of(secret, code, now)
+    with database.write() as connection:
+        if known and row and right_password and step and _use_step(connection, row.id, step):
+            connection.execute(delete(table(LoginThrottle)).where(table(LoginThrottle).c.index == index))
+            _renew_hash(connection, row, password)
+            access.record(connection, row.id, "sign_in", "staff", row.id, now)
+            return Person(row.id, row.name, roles_of(row.roles))
+        return Refused(_locked_for(connection, index, now))
+
+
+def _take_try(database: Database, index: str, now: datetime) -> timedelta | None:
+    """Count one failure in advance; what is left of the lock if no try is allowed now."""
+    throttle = table(LoginThrottle)
+    fresh = {"index": index, "failures": 0, "locked_until": None, "updated_at": now}
+    with database.write() as connection:
+        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(make(throttle).values(fresh).on_conflict_do_nothing())
+        row = connection.execute(select(throttle).where(throttle.c.index == index).with_for_update()).one()
+        if row.locked_until is not None and row.locked_until > now:
+            left: timedelta = row.locked_until - now
+            return left
+        failures = 1 if now - row.updated_at > _FORGIVEN_AFTER else row.failures + 1
+        lock = lock_after(failures)
+        values = {"failures": failures, "locked_until": now + lock if lock else None, "updated_at": now}
+        connection.execute(update(throttle).where(throttle.c.index == index).values(values))
+    return None
+
+
+def lock_after(failures: int) -> timedelta | None:
+    """How long a name is locked after its n-th failure in a row; None for the first four."""
+    if failures < FREE_FAILURES:
+        return None
+    doublings = min(failures - FREE_FAILURES, 10)
+    return min(FIRST_LOCK * 2**doublings, LONGEST_LOCK)
+
+
+def _locked_for(connection: Connection, index: str, now: datetime) -> timedelta | None:
+    throttle = table(LoginThrottle)
+    until = connection.execute(select(throttle.c.locked_until).where(throttle.c.index == index)).scalar()
+    return until - now if until is not None and until > now else None
+
+
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
+    """The time step of a right code: the present one, the one before or the one after."""
+    digits = "".join(character for character in code if not character.isspace())
+    totp = pyotp.TOTP(secret, interval=_STEP)
+    present = int(now.timestamp()) // _STEP
+    found = None
+    for step in (present - 1, present, present + 1):
+        # Every step is compared, so that the time taken tells nothing.
+        if hmac.compare_digest(totp.generate_otp(step).encode(), digits.encode("utf-8", "replace")):
+            found = step
+    return found
+
+
+def _use_step(connection: Connection, staff_id: str, step: int) -> bool:
+    """Spend a time step; False if it, or a later one, was spent already."""
+    staff = table(Staff)
+    spend = update(staff).where(staff.c.id == staff_id, staff.c.active, staff.c.totp_step < step)
+    return connection.execute(spend.values(totp_step=step)).rowcount == 1
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+def forget_old(database: Database, now: datetime | None = None) -> int:
+    """Delete sessions that are over and failures that are forgiven; how many. Called by the clock."""
+    now = now or wall_time()
+    session, throttle = table(StaffSession), table(LoginThrottle)
+    over = (session.c.seen_at <= now - IDLE) | (session.c.created_at <= now - LONGEST_SESSION)
+    with database.write() as connection:
+        ended = connection.execute(delete(session).where(over)).rowcount
+        old = delete(throttle).where(throttle.c.updated_at <= now - _FORGIVEN_AFTER)
+        return ended + connection.execute(old).rowcount
+
+
+def end_sessions(connection: Connection, staff_id: str) -> None:
+    """End every session of a person."""
+    session = table(StaffSession)
+    connection.execute(delete(session).where(session.c.staff_id == staff_id))
+
+
+# --- inside -----------------------------------------------------------------------------------
+
+
+def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
+    staff = table(Staff)
+    return connection.execute(select(staff).where(staff.c.name == _normal(name))).first()
+
+
+def _change(connection: Connection, name: str, values: Mapping[str, object]) -> None:
+    person = _find(connection, name)
+    if person is None:
+        raise NotFound("no such member of staff")
+    connection.execute(update(table(Staff)).where(table(Staff).c.id == person.id).values(values))
+    end_sessions(connection, person.id)
+
+
+def _normal(name: str) -> str:
+    """One spelling of a name, whatever keyboard typed it."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()[:256]
+
+
+def _name(name: str) -> str:
+    known = _normal(name)
+    if not known or len(known) > _LONGEST_NAME or not known.isprintable():
+        raise InputError(f"a name has 1 to {_LONGEST_NAME} printable characters", code="name_invalid")
+    return known
+
+
+def _password(password: str, name: str) -> str:
+    if len(password) < PASSWORD_LENGTH:
+        raise InputError(f"a password has at least {PASSWORD_LENGTH} characters", code="password_short")
+    if len(password) > _LONGEST_PASSWORD:
+        raise InputError(f"a password has at most {_LONGEST_PASSWORD} characters", code="password_long")
+    if _normal(password) == _normal(name) or len(set(password)) < 4:
+        raise InputError("this password is too easy to guess", code="password_weak")
+    return password
+
+
+def _written(roles: Collection[Role]) -> str:
+    if not roles:
+        raise InputError("a member of staff has at least one role", code="role_missing")
+    return " ".join(sorted(roles))
+
+
+def _seal_totp(sealer: Sealer, staff_id: str, secret: str) -> bytes:
+    return sealer.seal_text(f"staff.totp_sealed:{staff_id}", secret, Purpose.STAFF)
+
+
+def _open_totp(sealer: Sealer, row: Row[tuple[object, ...]]) -> str:
+    return sealer.open_text(f"staff.totp_sealed:{row.id}", row.totp_sealed, Purpose.STAFF)
+
+
+def _seal_email(sealer: Sealer, staff_id: str, email: str | None) -> bytes | None:
+    if not email:
+        return None
+    local, at, domain = email.strip().partition("@")
+    if not (local and at and "." in domain) or len(email) > 254 or not email.strip().isprintable():
+        raise InputError("this is not an e-mail address", code="email_invalid")
+    return sealer.seal_text(f"staff.email_sealed:{staff_id}", email.strip(), Purpose.STAFF)
+
+
+def _normal_password(password: str) -> str:
+    return unicodedata.normalize("NFKC", password[:_LONGEST_PASSWORD])
+
+
+def _hash(password: str) -> str:
+    return PasswordHasher().hash(_normal_password(password))
+
+
+@lru_cache(maxsize=1)
+def _decoy_hash() -> str:
+    """A hash that no password has, so that a name that nobody has takes as long as a real one."""
+    return _hash(new_id() + new_id())
+
+
+def _is_password(password: str, hashed: str) -> bool:
+    try:
+        return PasswordHasher().verify(hashed, _normal_password(password))
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _renew_hash(connection: Connection, row: Row[tuple[object, ...]], password: str) -> None:
+    """Store the password with today's parameters, if it was hashed with older ones."""
+    if PasswordHasher().check_needs_rehash(row.password_hash):
+        connection.execute(
+            update(table(Staff)).where(table(Staff).c.id == row.id).values(password_hash=_hash(password))
+        )
