@@ -32,7 +32,7 @@ $(STAMP): boot.lock requirements.lock pyproject.toml
 	  echo "making .venv"; "$$python" -m venv --clear .venv; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r boot.lock \
 	  || echo "uv cannot be installed here; going on with pip" >&2
-	@[ -w "$${HOME:-/nonexistent}" ] || export UV_CACHE_DIR="$$PWD/.cache/uv"; \
+	@[ -w "$${HOME:-/nonexistent}" ] || export UV_CACHE_DIR="$$PWD/.venv/.uv-cache"; \
 	$(BIN)/python -m uv --no-config pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock || { \
 	  echo "uv cannot install the lock here; going on with pip, which takes a minute" >&2; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }
@@ -70,5 +70,5 @@ bench: setup ## Measure (see benchmarks/)
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv and caches; var/ with its data and keys stays
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
