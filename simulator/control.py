@@ -1,0 +1,401 @@
+"""The control and inspection API under ``/sim``: what tests, the demo and the phone page use.
+
+It has no password, because the simulator listens on the loopback address and knows nobody real; a page of another
+origin is refused all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from simulator.calls import LiveCall, Switchboard, handset_live
+from simulator.chaos import Chaos, ChaosPlan
+from simulator.config import HandsetConfig, parse_handset
+from simulator.errors import ConfigError, RestError, WebhookFailure
+from simulator.line import Decline, PickUp, Speech
+from simulator.media import Media
+from simulator.messages import PostOffice
+from simulator.records import Handset, Json
+from simulator.scripts import KEYPAD, PRESETS, parse_script
+from simulator.sound import make_wav, sound_seconds
+from simulator.webhooks import Webhooks
+from simulator.world import World
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LONGEST_WAIT = 600.0
+WAIT_STEP = 0.02
+ACTION_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class Refused(Exception):
+    """A request to the control API cannot be carried out; answered with ``status`` and the reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status, self.reason = status, reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class Control:
+    """The control API of one world."""
+
+    world: World
+    switchboard: Switchboard
+    office: PostOffice
+    webhooks: Webhooks
+    media: Media
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes under ``/sim``."""
+        handset = "/sim/handsets/{number}"
+        table: list[tuple[str, str, Handler]] = [
+            ("GET", "/sim/state", self.state),
+            ("GET", "/sim/calls/{sid}", self.call),
+            ("GET", "/sim/wait", self.wait),
+            ("POST", "/sim/reset", self.reset),
+            ("GET", "/sim/chaos", self.read_chaos),
+            ("POST", "/sim/chaos", self.set_chaos),
+            ("GET", "/sim/errors", self.read_errors),
+            ("POST", "/sim/errors", self.set_error),
+            ("POST", "/sim/sms", self.sms),
+            ("POST", "/sim/call", self.ring_in),
+            ("POST", "/sim/actions/{index}", self.act),
+            ("GET", "/sim/scripts", self.scripts),
+            ("POST", "/sim/default-script", self.set_default_script),
+            ("GET", "/sim/handsets", self.handsets),
+            ("POST", "/sim/handsets", self.add_handset),
+            ("PATCH", handset, self.patch_handset),
+            ("POST", handset + "/answer", self.answer),
+            ("POST", handset + "/decline", self.decline),
+            ("POST", handset + "/hangup", self.hang_up),
+            ("POST", handset + "/keys", self.press),
+            ("POST", handset + "/breathe", self.breathe),
+            ("POST", handset + "/speak", self.speak),
+            ("POST", handset + "/read", self.read),
+            ("GET", "/sim/audio/{key}", self.audio),
+            ("GET", "/sim/recordings/{sid}.wav", self.recording),
+        ]
+        return [web.route(method, path, _guarded(handler)) for method, path, handler in table]
+
+    # Looking
+
+    async def state(self, request: web.Request) -> web.Response:
+        """Everything, or the ``parts`` asked for: calls, messages, recordings, webhooks, alerts, handsets."""
+        makers: dict[str, Callable[[], object]] = {
+            "calls": lambda: [call.to_json() for call in self.world.calls.values()],
+            "messages": lambda: [message.to_json() for message in self.world.messages.values()],
+            "recordings": lambda: [recording.to_json() for recording in self.world.recordings.values()],
+            "webhooks": lambda: [asdict(line) for line in self.webhooks.log],
+            "alerts": lambda: [alert.to_json() for alert in self.world.alerts],
+            "handsets": lambda: [handset.to_json() for handset in self.world.handsets.values()],
+        }
+        wanted = request.query.get("parts", ",".join(makers)).split(",")
+        answer: Json = {part: makers[part]() for part in wanted if part in makers}
+        answer["busy"] = self._busy()
+        return _json(answer)
+
+    async def call(self, request: web.Request) -> web.Response:
+        """One call with its steps."""
+        call = self.world.calls.get(request.match_info["sid"])
+        if call is None:
+            raise Refused(404, "no such call")
+        return _json(call.to_json())
+
+    async def wait(self, request: web.Request) -> web.Response:
+        """Wait until nothing is going on, or until ``call`` has ``status`` or is ``doing`` something.
+
+        ``timeout`` is in real seconds (10). The answer says whether it came to pass in ``met``.
+        """
+        query = request.query
+        deadline = time.monotonic() + min(float(query.get("timeout", "10")), LONGEST_WAIT)
+        while not (met := self._is_met(query)) and time.monotonic() < deadline:
+            await asyncio.sleep(WAIT_STEP)
+        return _json({"met": met, "idle": not any(self._busy().values()), **self._busy()})
+
+    def _is_met(self, query: Mapping[str, str]) -> bool:
+        if "call" not in query:
+            return not any(self._busy().values())
+        call = self.world.calls.get(query["call"])
+        if call is None:
+            return False
+        return (
+            query.get("status", call.status) == call.status and query.get("doing", call.doing) == call.doing
+        )
+
+    def _busy(self) -> dict[str, int]:
+        return {
+            "calls": len(self.switchboard.live),
+            "messages": self.office.in_flight,
+            "webhooks": self.webhooks.in_flight,
+        }
+
+    async def audio(self, request: web.Request) -> web.Response:
+        """A sound that was played in a call."""
+        sound = self.media.find(request.match_info["key"])
+        if sound is None:
+            raise Refused(404, "no such sound")
+        return web.Response(body=sound.data, content_type=sound.content_type)
+
+    async def recording(self, request: web.Request) -> web.Response:
+        """A recording, for the phone page."""
+        recording = self.world.recordings.get(request.match_info["sid"])
+        if recording is None or recording.deleted:
+            raise Refused(404, "no such recording")
+        sound = recording.audio or make_wav(recording.text, recording.seconds)
+        return web.Response(body=sound, content_type="audio/wav")
+
+    # Fate
+
+    async def reset(self, _: web.Request) -> web.Response:
+        """Hang up, forget everything that happened and stop the chaos; the configuration stays."""
+        await self.switchboard.close()
+        await self.office.close()
+        self.world.clear()
+        self.webhooks.log.clear()
+        self.webhooks.chaos = Chaos(self.world.config.chaos)
+        return _json({"message": "Everything is as at the start."})
+
+    async def read_chaos(self, _: web.Request) -> web.Response:
+        """The plan of misfortune."""
+        return _json(self.webhooks.chaos.plan.to_json())
+
+    async def set_chaos(self, request: web.Request) -> web.Response:
+        """Another plan; the dice begin anew."""
+        self.webhooks.chaos = Chaos(ChaosPlan.parse(await _body(request)))
+        return _json(self.webhooks.chaos.plan.to_json())
+
+    async def read_errors(self, _: web.Request) -> web.Response:
+        """What goes wrong for which number."""
+        return _json(self.world.errors)
+
+    async def set_error(self, request: web.Request) -> web.Response:
+        """``{"number": …, "create": code, "message": code, "call": "busy", "sip": 486}``; only a number clears."""
+        body = await _body(request)
+        number = _text(body, "number")
+        rule = {key: value for key, value in body.items() if key != "number" and value is not None}
+        self.world.set_error(number, rule)
+        return _json(self.world.errors)
+
+    # Things from outside
+
+    async def sms(self, request: web.Request) -> web.Response:
+        """A message from a handset (``from, to, body, extra``), or an earlier one again (``repeat``)."""
+        body = await _body(request)
+        if "repeat" in body:
+            message = self.world.messages.get(str(body["repeat"]))
+            if message is None:
+                raise Refused(404, "no such message")
+            self.office.receive_again(message)
+        else:
+            extra = {str(name): str(value) for name, value in body.get("extra", {}).items()}
+            message = self.office.receive(
+                _text(body, "from"), _text(body, "to"), str(body.get("body", "")), extra
+            )
+        return _json({"sid": message.sid}, 201)
+
+    async def ring_in(self, request: web.Request) -> web.Response:
+        """A call from a handset (``from, to, script``), or the first webhook of one again (``repeat``)."""
+        body = await _body(request)
+        if "repeat" in body:
+            call = self.world.calls.get(str(body["repeat"]))
+            if call is None:
+                raise Refused(404, "no such call")
+            try:
+                return _json({"sid": call.sid, "status": await self.switchboard.ring_in_again(call)}, 201)
+            except WebhookFailure as failure:
+                return _json({"sid": call.sid, "status": None, "failure": failure.reason}, 201)
+        from_ = _text(body, "from")
+        if self.world.handset(from_).call_sid is not None:
+            raise Refused(409, "this phone is in a call")
+        script = parse_script(body["script"]) if "script" in body else None
+        call = self.switchboard.ring_in(from_, _text(body, "to"), script)
+        return _json({"sid": call.sid}, 201)
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Press a configured button: the simulator posts its form and hands the JSON answer on."""
+        index = request.match_info["index"]
+        actions = self.world.config.actions
+        if not index.isdigit() or int(index) >= len(actions):
+            raise Refused(404, "no such button")
+        action = actions[int(index)]
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=ACTION_TIMEOUT) as session,
+                session.post(action.url, data=dict(action.form), headers=dict(action.headers)) as response,
+            ):
+                text = await response.text()
+                return _json({"ok": response.ok, "status": response.status, "message": _message_of(text)})
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return _json({"ok": False, "status": None, "message": f"No answer ({type(error).__name__})."})
+
+    # Handsets
+
+    async def scripts(self, _: web.Request) -> web.Response:
+        """The names of the preset scripts."""
+        return _json(sorted(PRESETS))
+
+    async def set_default_script(self, request: web.Request) -> web.Response:
+        """What strangers' phones do: ``{"script": …}``, also for those that were already met."""
+        script = parse_script((await _body(request)).get("script"))
+        self.world.default_script = script
+        for handset in self.world.handsets.values():
+            if not handset.listed:
+                handset.script = script
+        return _json({"script": script.to_json()})
+
+    async def handsets(self, _: web.Request) -> web.Response:
+        """All handsets."""
+        return _json([handset.to_json() for handset in self.world.handsets.values()])
+
+    async def add_handset(self, request: web.Request) -> web.Response:
+        """Add one handset, or a list of them, as in the configuration."""
+        body = json.loads(await request.text())
+        rows = body if isinstance(body, list) else [body]
+        added = [self.world.add_handset(parse_handset(row)) for row in rows]
+        return _json([handset.to_json() for handset in added], 201)
+
+    async def patch_handset(self, request: web.Request) -> web.Response:
+        """Change name, language, note, pass_word or script of a handset."""
+        handset = self._handset(request)
+        changes = await _body(request)
+        if not set(changes) <= {"name", "language", "note", "pass_word", "script"}:
+            raise Refused(400, "only name, language, note, pass_word and script can be changed")
+        if "script" in changes:
+            changes["script"] = parse_script(changes["script"])
+        present = HandsetConfig(
+            handset.number, handset.name, handset.language, handset.note, handset.pass_word, handset.script
+        )
+        return _json(self.world.add_handset(replace(present, **changes)).to_json())
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Pick up the ringing phone; ``by`` is human (default), machine or fax."""
+        by = str((await _body(request)).get("by", "human"))
+        if by not in ("human", "machine", "fax"):
+            raise Refused(400, "by must be human, machine or fax")
+        self._live(request, "ringing").line.put(PickUp(by))
+        return _json({})
+
+    async def decline(self, request: web.Request) -> web.Response:
+        """Decline the ringing phone."""
+        self._live(request, "ringing").line.put(Decline())
+        return _json({})
+
+    async def hang_up(self, request: web.Request) -> web.Response:
+        """Hang up."""
+        self._live(request).line.hang_up()
+        return _json({})
+
+    async def press(self, request: web.Request) -> web.Response:
+        """Press ``keys``."""
+        keys = _text(await _body(request), "keys")
+        if not set(keys) <= KEYPAD:
+            raise Refused(400, "keys may hold 0-9, * and #")
+        self._live(request, "in-progress").line.type(keys)
+        return _json({})
+
+    async def breathe(self, request: web.Request) -> web.Response:
+        """``on``: the person has begun to speak (or to type it), so silence is not counted."""
+        live = self._live(request, "in-progress")
+        live.line.breathe(bool((await _body(request)).get("on", True)))
+        return _json({})
+
+    async def speak(self, request: web.Request) -> web.Response:
+        """Say something: JSON ``text`` and ``seconds``, or a WAV from a microphone."""
+        live = self._live(request, "in-progress")
+        if request.content_type in ("audio/wav", "audio/x-wav"):
+            audio = await request.read()
+            if audio[:4] != b"RIFF":
+                raise Refused(400, "not a WAV file")
+            live.line.put(Speech("", sound_seconds(audio), audio))
+            return _json({})
+        body = await _body(request)
+        text = str(body.get("text", ""))
+        seconds = float(body.get("seconds") or max(1.0, len(text) / 12))
+        live.line.put(Speech(text, min(seconds, 3600.0)))
+        return _json({})
+
+    async def read(self, request: web.Request) -> web.Response:
+        """The messages of the handset have been read."""
+        handset = self._handset(request)
+        if handset.unread:
+            handset.unread = 0
+            self.world.touch()
+        return _json({})
+
+    def _handset(self, request: web.Request) -> Handset:
+        handset = self.world.handsets.get(request.match_info["number"])
+        if handset is None:
+            raise Refused(404, "no such handset")
+        return handset
+
+    def _live(self, request: web.Request, status: str = "") -> LiveCall:
+        live = handset_live(self.switchboard, self._handset(request))
+        if live is None or (status and live.call.status != status):
+            raise Refused(409, f"no call is {status or 'going on'} on this phone")
+        return live
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        try:
+            _same_origin(request)
+            return await handler(request)
+        except Refused as refused:
+            return _json({"error": refused.reason}, refused.status)
+        except RestError as error:
+            return _json({"error": error.message, "code": error.code}, error.status)
+        except (ConfigError, ValueError) as error:
+            return _json({"error": str(error)}, 400)
+
+    return guarded
+
+
+def _same_origin(request: web.Request) -> None:
+    origin = request.headers.get("Origin")
+    if origin and urlsplit(origin).netloc != request.host:
+        raise Refused(403, "another origin")
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    text = await request.text()
+    body = json.loads(text) if text else {}
+    if not isinstance(body, dict):
+        raise Refused(400, "a JSON object is expected")
+    return body
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise Refused(400, f"{name} is required")
+    return value
+
+
+def _message_of(text: str) -> str:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return ""
+    return str(body.get("message", "")) if isinstance(body, dict) else ""
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
+
+
+def _json(data: object, status: int = 200) -> web.Response:
+    return web.Response(
+        text=json.dumps(data, default=_encode), content_type="application/json", status=status
+    )

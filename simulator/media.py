@@ -1,0 +1,81 @@
+"""Sound files that ``<Play>`` asks for: fetched for real, cached by their ETag, refused when they are no sound."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from simulator.errors import TwimlError, WebhookFailure
+from simulator.sound import sound_seconds
+from simulator.webhooks import Request, Webhooks
+
+SOUND_TYPES = frozenset(
+    [
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/wav",
+        "audio/wave",
+        "audio/x-wav",
+        "audio/vnd.wave",
+        "audio/aiff",
+        "audio/x-aiff",
+        "audio/x-aifc",
+        "audio/x-gsm",
+        "audio/gsm",
+        "audio/ulaw",
+        "audio/basic",
+        "audio/mulaw",
+    ]
+)
+SOUNDS_KEPT = 300
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A fetched file. ``key`` is its address on the phone page; it lasts ``seconds``."""
+
+    key: str
+    content_type: str
+    data: bytes
+    seconds: float
+    etag: str
+
+
+class Media:
+    """Fetches and keeps sounds."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+        self._by_url: OrderedDict[str, Sound] = OrderedDict()
+        self._by_key: OrderedDict[str, Sound] = OrderedDict()
+
+    async def fetch(self, url: str, call_sid: str, number: str) -> Sound:
+        """The sound at ``url``; :class:`TwimlError` if it cannot be had or is no sound."""
+        kept = self._by_url.get(url)
+        request = Request(url, (), "media", call_sid, number, "GET")
+        try:
+            answer = await self._webhooks.fetch(request, kept.etag if kept else "")
+        except WebhookFailure as failure:
+            raise TwimlError(failure.code, f"<Play>: {failure.reason}") from failure
+        if kept is not None and answer.status == 304:
+            return kept
+        kind = answer.content_type.split(";")[0].strip().lower()
+        if kind not in SOUND_TYPES:
+            raise TwimlError(12300, f"<Play>: Content-Type {kind or 'missing'!r} is no sound")
+        if not answer.body:
+            raise TwimlError(13420, "<Play>: the file is empty")
+        key = hashlib.sha256(answer.body).hexdigest()[:32]
+        sound = Sound(key, kind, answer.body, sound_seconds(answer.body), answer.etag)
+        self._keep(url, sound)
+        return sound
+
+    def find(self, key: str) -> Sound | None:
+        """A fetched sound by its key, for the phone page."""
+        return self._by_key.get(key)
+
+    def _keep(self, url: str, sound: Sound) -> None:
+        self._by_url[url] = self._by_key[sound.key] = sound
+        for kept in (self._by_url, self._by_key):
+            while len(kept) > SOUNDS_KEPT:
+                kept.popitem(last=False)
