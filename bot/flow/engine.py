@@ -1,0 +1,520 @@
+"""The flow engine: ``start`` and ``resume``. Near-pure: it sends, saves and looks up nothing.
+
+An input goes to the question of the moment: one of the flow's, or one of the engine's own (cover
+questions, "may we call again", a better time, language, a person). What the worker did becomes events,
+and the walk goes on to the next question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from bot.flow import answers, phrases
+from bot.flow import session as flags
+from bot.flow.answers import SKIP, Answer
+from bot.flow.context import Context, Sprint
+from bot.flow.events import (
+    Answered,
+    CallbackRequested,
+    ConsentGiven,
+    ConsentScope,
+    Ended,
+    HandoffRequested,
+    LanguageChosen,
+    Outcome,
+    PassWordChosen,
+    StartRequested,
+    TextInvited,
+    Verified,
+)
+from bot.flow.model import Flow, Grievance, Kind
+from bot.flow.prompts import ending
+from bot.flow.session import Session
+from bot.flow.talk import Talk
+from bot.flow.walk import arrive, go_on, leave
+from bot.flow.words import digits, normal
+from bot.messages import Button, HangUp, Input, Keys, Media, Recording, Silence, Text, Timeout
+
+_PASS_WORD_FAILURES: Final = 2
+_UNKNOWN_BEFORE_OFFER: Final = 3
+_LISTED: Final = frozenset((Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE))
+_TIMED: Final = frozenset((Kind.DATE, Kind.TIME))
+
+
+def start(flow: Flow, context: Context, facts: Mapping[str, str], first: Input | None = None) -> Sprint:
+    """Begin a conversation.
+
+    ``facts`` are known values (``language`` is the worker's BCP-47 code, the others are listed in
+    :data:`bot.flow.model.FACTS`). ``first`` is what the worker opened the conversation with, if anything:
+    a global word in it is obeyed, other words are kept at the step marked ``first_words``.
+    """
+    talk = Talk(context, _blank(flow, context, facts))
+    wish = _wish(talk, first)
+    if isinstance(first, HangUp):
+        talk.end(Outcome.NO_INPUT)
+    elif wish == "danger":
+        talk.duress()
+    elif wish in ("stop", "hide", "human", "later"):
+        _obey(talk, wish)
+    else:
+        if wish == "start":
+            _obey(talk, wish)
+        _keep_first_words(talk, first)
+        arrive(talk, flow.first)
+        if wish in ("language", "help") and not talk.ended:
+            _obey(talk, wish)
+    return talk.sprint()
+
+
+def resume(session: Session, given: Input, context: Context) -> Sprint:
+    """Go on with a conversation. Never raises for what a worker does; :class:`EngineError` when the
+    session's flow cannot be had or never waits. An input to a conversation that is over, and a timer of
+    an earlier sprint, change nothing."""
+    if session.ended or (isinstance(given, Timeout) and given.sprint != session.sprint):
+        return Sprint(session, (), ending((), session.language), False, (), session.ended)
+    talk = Talk(context, session)
+    if isinstance(given, Timeout):
+        _time_out(talk, given.kind)
+    elif isinstance(given, HangUp):
+        _hang_up(talk)
+    elif isinstance(given, Silence):
+        _silence(talk)
+    else:
+        talk.set(flags.SILENT, False)
+        _take(talk, given)
+    return talk.sprint()
+
+
+# --- beginning ------------------------------------------------------------------------------
+
+
+def _blank(flow: Flow, context: Context, facts: Mapping[str, str]) -> Session:
+    values = {name: value for name, value in facts.items() if name != "language"}
+    values |= {"medium": "voice" if context.capabilities.keypad else "text", "severity": "none"}
+    values |= {"first_words": "no", "consent_record": "no", "consent_take_part": "no"}
+    marks = 0 if flow.gated else flags.SAFE
+    marks |= flags.CALLBACK if facts.get("trigger") in ("callback", "returned") else 0
+    marks |= flags.NO_TEXT if facts.get("text_allowed") == "no" else 0
+    language = context.catalogs.tongue(facts.get("language", "en")).language
+    return Session(flow.name, flow.revision, "", "", language, "", 0, marks, values, {})
+
+
+def _wish(talk: Talk, first: Input | None) -> str | None:
+    """The global word that opened the conversation, ``danger`` for its sign, or None."""
+    if isinstance(first, Keys):
+        return "danger" if "*" in first.digits else None
+    if not isinstance(first, Text):
+        return None
+    if normal(first.text) == "*":
+        return "danger"
+    command = talk.context.library.words.command(first.text, talk.tongue, talk.context.catalogs)
+    return command if command and _is_open_to(talk, command) else None
+
+
+def _keep_first_words(talk: Talk, first: Input | None) -> None:
+    """Store the words or pictures that opened the conversation at the step that is marked for them."""
+    step = next((step for step in talk.flow.steps.values() if step.first_words), None)
+    if step is None or first is None or not _says_something(talk, first):
+        return
+    answer = answers.read_open(first)
+    if answer is None:
+        return
+    talk.wait(step)
+    talk.values["first_words"] = "yes"
+    talk.events.append(Answered(step.id, Kind.OPEN.value, None, answer.text, answer.recording, answer.media))
+    for grievance in step.grievances:
+        if grievance.when is None:
+            talk.report(grievance)
+
+
+def _says_something(talk: Talk, first: Input) -> bool:
+    if not isinstance(first, Text):
+        return isinstance(first, Media)
+    command = talk.context.library.words.command(first.text, talk.tongue, talk.context.catalogs)
+    return command is None and sum(char.isalpha() for char in first.text) >= 3
+
+
+# --- one input ------------------------------------------------------------------------------
+
+
+def _take(talk: Talk, given: Text | Keys | Button | Media | Recording) -> None:
+    """Take anything that the worker did: the sign of danger first, then keys, words and answers."""
+    if isinstance(given, Keys):
+        talk.set(flags.PRESSED)
+        if "*" in given.digits:
+            _sign_of_danger(talk)
+        elif not _global_key(talk, given.digits):
+            _answer(talk, given)
+    elif isinstance(given, Text) and normal(given.text) == "*":
+        _sign_of_danger(talk)
+    else:
+        if isinstance(given, Recording):
+            talk.set(flags.PRESSED)
+        _answer(talk, given)
+
+
+def _sign_of_danger(talk: Talk) -> None:
+    if talk.mode in _COVER:
+        _NEXT_AFTER_COVER[talk.mode](talk)
+    else:
+        talk.duress()
+
+
+def _global_key(talk: Talk, keys: str) -> bool:
+    """Obey the keys that mean the same at every question; False if the keys are an answer."""
+    kind = talk.ask.kind
+    if talk.mode in _COVER or (kind is Kind.PASS_WORD and keys == "0"):
+        return False
+    if keys in ("", "#"):
+        talk.redact = kind is Kind.PASS_WORD
+        return True
+    if kind is Kind.NUMBER or len(keys) > 1:
+        return False
+    if keys == "9":
+        _end_early(talk)
+        return True
+    if keys == "0" and not talk.guarded:
+        talk.hand_off("key")
+        return True
+    return False
+
+
+def _end_early(talk: Talk) -> None:
+    if talk.guarded:
+        talk.end(Outcome.LATER, phrases.GOODBYE)
+    elif talk.mode == "early":
+        talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
+    else:
+        talk.ask_own("early")
+
+
+def _answer(talk: Talk, given: Input) -> None:
+    """Find out what an input means at the question of the moment."""
+    ask = talk.ask
+    if not talk.mode and ask.kind is Kind.PASS_WORD:
+        _pass_word(talk, given)
+        return
+    if talk.mode in _COVER:
+        _NEXT_AFTER_COVER[talk.mode](talk)
+        return
+    if ask.kind in (Kind.OPEN, Kind.MEDIA) and isinstance(given, Text) and " " not in normal(given.text):
+        command = _command(talk, given)
+        if command is not None:
+            _obey(talk, command)
+            return
+    question = talk.question()
+    now = talk.context.now
+    answer = answers.read(ask, given, question.table, now)
+    if answer is None and isinstance(given, Text) and ask.kind in _LISTED:
+        answer = answers.read(ask, given, question.english, now)
+    if answer is None and ask.skip and isinstance(given, Keys) and given.digits in _skip_keys(ask.kind):
+        answer = Answer(SKIP)
+    if answer is not None:
+        _accept(talk, answer)
+        return
+    command = _command(talk, given) if isinstance(given, Text) else None
+    if command is not None:
+        _obey(talk, command)
+    else:
+        _not_understood(talk, given)
+
+
+def _skip_keys(kind: Kind) -> frozenset[str]:
+    """Keys that leave out a question whose keys are not listed: 4 and 8 cannot begin an answer of speech,
+    and a lone 8 is neither a date nor a time of four digits."""
+    if kind is Kind.OPEN:
+        return frozenset("48")
+    return frozenset("8") if kind in _TIMED else frozenset()
+
+
+def _accept(talk: Talk, answer: Answer) -> None:
+    if talk.mode:
+        _OWN[talk.mode](talk, answer.code)
+    elif talk.ask.kind is Kind.LANGUAGE and answer.code != SKIP:
+        _speak(talk, answer.code)
+        leave(talk, answer)
+    else:
+        leave(talk, answer)
+
+
+def _pass_word(talk: Talk, given: Input) -> None:
+    """A pass-word is compared and forgotten; whatever was given is masked, right or wrong."""
+    talk.redact = True
+    step, ask = talk.step, talk.ask
+    command = _command(talk, given) if isinstance(given, Text) else None
+    if command is not None:
+        talk.redact = False
+        _obey(talk, command)
+        return
+    entry = given.digits if isinstance(given, Keys) else ""
+    entry = digits(normal(given.text)).replace(" ", "") if isinstance(given, Text) else entry
+    well_formed = entry.isascii() and entry.isdigit() and 4 <= len(entry) <= 8
+    if ask.choose:
+        _choose_pass_word(talk, entry, well_formed)
+    elif entry == "0":
+        arrive(talk, ask.third_party)
+    elif well_formed and talk.context.check_pass_word(entry):
+        talk.set(flags.VERIFIED)
+        talk.events.append(Verified())
+        go_on(talk, step, "verified")
+    else:
+        talk.tries += 1
+        if talk.tries >= _PASS_WORD_FAILURES:
+            arrive(talk, ask.failed)
+        else:
+            talk.phrase(phrases.NOT_UNDERSTOOD)
+
+
+def _choose_pass_word(talk: Talk, entry: str, well_formed: bool) -> None:
+    if well_formed:
+        talk.events.append(PassWordChosen(entry))
+        go_on(talk, talk.step, "chosen")
+    elif entry == "0" and talk.ask.skip:
+        go_on(talk, talk.step, "none")
+    else:
+        _not_understood(talk, Silence())
+
+
+def _speak(talk: Talk, language: str) -> None:
+    """Go on in another language."""
+    talk.tongue = talk.context.catalogs.tongue(language)
+    talk.events.append(LanguageChosen(language))
+
+
+# --- what was not understood ----------------------------------------------------------------
+
+
+def _not_understood(talk: Talk, given: Input) -> None:
+    """Ask again, kindly, twice; then offer a person, another time, or to go on."""
+    kept = not talk.mode and not talk.guarded and _keep_aside(talk, given)
+    talk.tries += 1
+    if talk.tries < _UNKNOWN_BEFORE_OFFER:
+        talk.phrase(phrases.KEPT if kept else phrases.NOT_UNDERSTOOD)
+    elif talk.mode:
+        _GIVE_UP[talk.mode](talk)
+    elif talk.guarded:
+        talk.end(Outcome.UNVERIFIED, phrases.WRONG_TIME)
+    else:
+        talk.ask_own("offer")
+
+
+def _keep_aside(talk: Talk, given: Input) -> bool:
+    """Words or pictures that no question asked for are kept, so that nothing a worker says is lost."""
+    if not (isinstance(given, Media) or (isinstance(given, Text) and _is_sentence(given.text))):
+        return False
+    answer = answers.read_open(given)
+    if answer is None:
+        return False
+    talk.events.append(Answered(talk.step.id, "aside", None, answer.text, None, answer.media))
+    category = talk.context.library.taxonomy.categories.get(talk.flow.unasked or "")
+    if category is not None:
+        talk.report(Grievance(category.code, category.severity, category.ilo, None))
+    return True
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text says more than a mistyped answer: two words, or four letters of a script that does
+    not part words with spaces."""
+    words = normal(text).split()
+    letters = [char for word in words for char in word if char.isalpha()]
+    unspaced = sum(char.lower() == char.upper() for char in letters)
+    return unspaced >= 4 or (len(words) >= 2 and len(letters) >= 6)
+
+
+# --- global words ---------------------------------------------------------------------------
+
+
+def _command(talk: Talk, given: Text) -> str | None:
+    command = talk.context.library.words.command(given.text, talk.tongue, talk.context.catalogs)
+    if command == "skip":
+        return command if talk.ask.skip and not talk.mode else None
+    return command if command and command != "greeting" and _is_open_to(talk, command) else None
+
+
+def _is_open_to(talk: Talk, command: str) -> bool:
+    """Before the gate nobody is known, so a person cannot be asked for."""
+    return command != "human" or not talk.guarded
+
+
+def _obey(talk: Talk, command: str) -> None:
+    if command == "stop":
+        talk.stop()
+    elif command == "hide":
+        talk.end(Outcome.ENDED_EARLY, phrases.HIDDEN)
+    elif command == "human":
+        talk.hand_off("word")
+    elif command == "later":
+        talk.ask_own("later")
+    elif command == "language":
+        talk.ask_own("language")
+    elif command == "help":
+        talk.phrase(phrases.NEUTRAL_HELP if talk.guarded else phrases.HELP)
+    elif command == "start":
+        talk.events.append(StartRequested())
+        talk.phrase(phrases.STARTED)
+    elif command == "skip" and talk.ask.kind is Kind.PASS_WORD:
+        go_on(talk, talk.step, "none")
+    else:
+        leave(talk, Answer(SKIP))
+
+
+# --- the engine's own questions -------------------------------------------------------------
+
+
+def _after_first_cover(talk: Talk) -> None:
+    talk.ask_own("cover_second")
+
+
+def _after_second_cover(talk: Talk) -> None:
+    talk.end(Outcome.UNSAFE, phrases.GOODBYE)
+
+
+def _early(talk: Talk, code: str) -> None:
+    talk.events.append(ConsentGiven(ConsentScope.CONTACT_AGAIN, code == "yes"))
+    talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
+
+
+def _later(talk: Talk, code: str) -> None:
+    reason = "later" if talk.has(flags.CALLBACK) else "requested"
+    talk.events.append(CallbackRequested(code, reason))
+    talk.end(Outcome.LATER, phrases.CALL_LATER)
+
+
+def _language(talk: Talk, code: str) -> None:
+    _speak(talk, code)
+    _ask_again(talk)
+
+
+def _offer(talk: Talk, code: str) -> None:
+    if code == "person":
+        talk.hand_off("not_understood")
+    elif code == "later":
+        talk.ask_own("later")
+    else:
+        _go_on(talk)
+
+
+def _go_on(talk: Talk) -> None:
+    """Leave out the question that was not understood if it can be left out, else ask it once more."""
+    talk.wait(talk.step)
+    if talk.ask.skip and talk.ask.kind is not Kind.PASS_WORD:
+        leave(talk, Answer(SKIP))
+
+
+def _ask_again(talk: Talk) -> None:
+    """Back to the step's own question, or to the offer that stands for it where nothing is recorded."""
+    arrive_at = talk.step
+    talk.wait(arrive_at)
+    if talk.ask.kind is Kind.OPEN and talk.keypad and not talk.has(flags.RECORD):
+        talk.ask_own("unrecorded_no_text" if talk.has(flags.NO_TEXT) else "unrecorded")
+
+
+def _unrecorded(talk: Talk, code: str) -> None:
+    step = talk.step
+    talk.wait(step)
+    if code == "person":
+        talk.events.append(HandoffRequested("open_question"))
+        talk.phrase(phrases.PERSON_WILL_CALL)
+    elif code == "text":
+        talk.events.append(TextInvited(step.id))
+        talk.phrase(phrases.TEXT_WILL_COME)
+    leave(talk, Answer(code))
+
+
+def _leave_out(talk: Talk) -> None:
+    _unrecorded(talk, SKIP)
+
+
+def _end_early_unasked(talk: Talk) -> None:
+    talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
+
+
+def _end_later_unasked(talk: Talk) -> None:
+    talk.end(Outcome.LATER, phrases.GOODBYE)
+
+
+_COVER: Final = frozenset(("cover_first", "cover_second"))
+_NEXT_AFTER_COVER: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
+    {"cover_first": _after_first_cover, "cover_second": _after_second_cover}
+)
+_OWN: Final[Mapping[str, Callable[[Talk, str], None]]] = MappingProxyType(
+    {
+        "early": _early,
+        "later": _later,
+        "language": _language,
+        "offer": _offer,
+        "unrecorded": _unrecorded,
+        "unrecorded_no_text": _unrecorded,
+    }
+)
+_GIVE_UP: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
+    {
+        "early": _end_early_unasked,
+        "later": _end_later_unasked,
+        "language": _ask_again,
+        "offer": _go_on,
+        "unrecorded": _leave_out,
+        "unrecorded_no_text": _leave_out,
+    }
+)
+
+
+# --- silence, the end of a call, time -------------------------------------------------------
+
+
+def _silence(talk: Talk) -> None:
+    """Repeat once; then nobody is there, or the worker cannot go on."""
+    if talk.mode in _COVER:
+        _NEXT_AFTER_COVER[talk.mode](talk)
+    elif not talk.has(flags.SILENT):
+        talk.set(flags.SILENT)
+    elif talk.mode == "early":
+        talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
+    else:
+        _break_off(talk)
+        talk.phrase(phrases.GOODBYE)
+
+
+def _hang_up(talk: Talk) -> None:
+    if talk.mode in _COVER:
+        talk.end(Outcome.UNSAFE)
+    elif talk.mode == "early":
+        talk.end(Outcome.ENDED_EARLY)
+    else:
+        _break_off(talk)
+    talk.texts.clear()
+
+
+def _break_off(talk: Talk) -> None:
+    """The call is over without a proper end. A human is someone who pressed a key: without one, nobody
+    was reached."""
+    if not talk.has(flags.PRESSED):
+        talk.end(Outcome.NO_INPUT)
+    else:
+        _pass_through(talk, Outcome.CUT_OFF)
+
+
+def _time_out(talk: Talk, kind: str) -> None:
+    if kind == "remind":
+        talk.set(flags.REMINDED)
+    else:
+        _pass_through(talk, Outcome.EXPIRED)
+        talk.texts.clear()
+
+
+def _pass_through(talk: Talk, outcome: Outcome) -> None:
+    """Go through the steps that the flow has for such an end. They are heard by nobody: a question among
+    them ends the walk."""
+    if talk.stack:
+        name, revision, _ = talk.stack[0]
+        talk.flow, talk.stack = talk.context.library.get(name, revision), ()
+    target = talk.flow.hung_up if outcome is Outcome.CUT_OFF else talk.flow.expired
+    if target is not None:
+        arrive(talk, target)
+        talk.texts.clear()
+    if not talk.ended:
+        talk.end(outcome)
+    elif target is not None and talk.events[-1] == Ended(Outcome.COMPLETED) and talk.step.end is None:
+        talk.events[-1] = Ended(outcome)

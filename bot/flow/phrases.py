@@ -1,0 +1,188 @@
+"""What the engine itself says, in English.
+
+The strings are found by Babel through the names ``N_`` and ``pgettext`` and are translated in the
+same catalog as the texts of the flows. Not one of them may tell a third party what the call is
+about, because many can be heard before the pass-word.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.flow.model import Ask, Choice, Kind, Wording
+
+
+def N_(text: str) -> str:  # noqa: N802 - Babel's own name for a text that is marked and not yet translated
+    """Mark ``text`` for the catalog and return it unchanged."""
+    return text
+
+
+def pgettext(context: str, text: str) -> str:  # noqa: ARG001 - the context is read by Babel only
+    """Mark ``text`` for the catalog under a context and return it unchanged."""
+    return text
+
+
+def _both(text: str) -> Wording:
+    return Wording(text, text)
+
+
+YES: Final = N_("Yes")
+NO: Final = N_("No")
+NOT_SURE: Final = N_("Not sure")
+SKIP: Final = N_("Skip")
+
+# TRANSLATORS: other ways in which people write the answer, parted by commas; not a translation word by word
+YES_WORDS: Final = pgettext("words", "yes, y, yeah, yep, ok, okay, sure, 👍")
+# TRANSLATORS: other ways in which people write the answer, parted by commas; not a translation word by word
+NO_WORDS: Final = pgettext("words", "no, n, nope, not, 👎")
+# TRANSLATORS: other ways in which people write the answer, parted by commas; not a translation word by word
+NOT_SURE_WORDS: Final = pgettext("words", "not sure, maybe, do not know, don't know, dont know, unsure")
+
+PRESS_YES_NO: Final = {
+    (True, True): N_("Press 1 for yes, 2 for no, 3 if you are not sure, 4 to skip."),
+    (False, True): N_("Press 1 for yes, 2 for no, 4 to skip."),
+    (True, False): N_("Press 1 for yes, 2 for no, 3 if you are not sure."),
+    (False, False): N_("Press 1 for yes, 2 for no."),
+}
+"""By (not sure is offered, skipping is offered)."""
+
+PRESS: Final = {
+    "1": N_("Press 1."),
+    "2": N_("Press 2."),
+    "3": N_("Press 3."),
+    "4": N_("Press 4."),
+    "5": N_("Press 5."),
+    "6": N_("Press 6."),
+    "7": N_("Press 7."),
+    "8": N_("Press 8."),
+}
+TO_SKIP: Final = N_("To skip this question, press 8.")
+
+ENTER_NUMBER: Final = N_("Enter the number with the keys, then press the hash key.")
+ENTER_DATE: Final = N_(
+    "Enter two digits for the day, two for the month and four for the year. Then press the hash key."
+)
+ENTER_TIME: Final = N_(
+    "Enter the time as four digits, like 1 8 3 0 for half past six in the evening. Then press hash."
+)
+ENTER_PASS_WORD: Final = N_("Enter 4 to 8 digits, then press the hash key.")
+SPEAK: Final = N_("Please speak after the tone. Press the hash key when you have finished.")
+# TRANSLATORS: keep the example as it is
+WRITE_DATE: Final = N_("Please write the day, month and year, like 05.03.2026.")
+# TRANSLATORS: keep the example as it is
+WRITE_TIME: Final = N_("Please write the time, like 18:30.")
+WRITE_PASS_WORD: Final = N_("Please write 4 to 8 digits.")
+
+NOT_UNDERSTOOD: Final = N_("Sorry, we did not understand that.")
+KEPT: Final = N_("Thank you. We have kept your message. Please also answer this question.")
+GOODBYE: Final = N_("Thank you. Goodbye.")
+WRONG_TIME: Final = N_("Sorry, wrong time. We will try later. Goodbye.")
+# TRANSLATORS: the answer to a quick exit: a person who looks at the screen must learn nothing from it
+HIDDEN: Final = N_("OK.")
+STOPPED: Final = N_("OK. You will get no more messages or calls from us.")
+STARTED: Final = N_("OK. You will get messages from us again.")
+HELP: Final = N_(
+    "You can write these words at any time: STOP for no more messages, LANGUAGE for another language, "
+    "PERSON to talk with a person, LATER for a better time, SKIP to leave out a question, HIDE to close."
+)
+NEUTRAL_HELP: Final = N_(
+    "You can write STOP for no more messages, LANGUAGE for another language, or LATER for a better time."
+)
+PERSON_VOICE: Final = N_("Please wait. A person will talk with you.")
+PERSON_TEXT: Final = N_("Thank you. A person will answer you here as soon as possible.")
+PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
+TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")
+CALL_LATER: Final = N_("Thank you. We will call at that time. Goodbye.")
+
+COVER_FIRST: Final = N_("Do you use the bus to go shopping?")
+COVER_SECOND: Final = N_("Do you buy vegetables at the market?")
+CALL_AGAIN: Final = N_("May we call you again?")
+WRITE_AGAIN: Final = N_("May we contact you again?")
+WHEN_IS_BETTER: Final = N_("When is a better time?")
+MORNING: Final = N_("In the morning")
+LUNCH: Final = N_("At lunch time")
+AFTERNOON: Final = N_("In the afternoon")
+EVENING: Final = N_("In the evening")
+NIGHT: Final = N_("At night")
+WEEKEND: Final = N_("At the weekend")
+WHICH_LANGUAGE: Final = N_("Which language do you want?")
+HOW_TO_GO_ON: Final = N_("How would you like to go on?")
+WITH_PERSON: Final = N_("Talk with a person")
+WITH_LATER: Final = N_("At a later time")
+WITH_SAME: Final = N_("Go on now")
+HOW_TO_ANSWER: Final = N_("We do not record your voice. How would you like to answer?")
+BY_PERSON: Final = N_("A person calls you")
+BY_TEXT: Final = N_("You write it in a text message")
+BY_SKIPPING: Final = N_("Skip this question")
+
+DAY_PARTS: Final = (
+    Choice("morning", MORNING),
+    Choice("lunch", LUNCH),
+    Choice("afternoon", AFTERNOON),
+    Choice("evening", EVENING),
+    Choice("night", NIGHT),
+    Choice("weekend", WEEKEND),
+)
+
+
+def _yes_no(wording: Wording) -> Ask:
+    return Ask(Kind.YES_NO, wording, not_sure=False, skip=False)
+
+
+def _choice(text: str, *choices: Choice) -> Ask:
+    return Ask(Kind.CHOICE, _both(text), choices=choices, skip=False)
+
+
+OWN_QUESTIONS: Final = {
+    "cover_first": _yes_no(_both(COVER_FIRST)),
+    "cover_second": _yes_no(_both(COVER_SECOND)),
+    "early": _yes_no(Wording(CALL_AGAIN, WRITE_AGAIN)),
+    "later": _choice(WHEN_IS_BETTER, *DAY_PARTS),
+    "language": Ask(Kind.LANGUAGE, _both(WHICH_LANGUAGE), skip=False),
+    "offer": _choice(
+        HOW_TO_GO_ON,
+        Choice("person", WITH_PERSON, key="1"),
+        Choice("later", WITH_LATER, key="2"),
+        Choice("go_on", WITH_SAME, key="3"),
+    ),
+    "unrecorded": _choice(
+        HOW_TO_ANSWER,
+        Choice("person", BY_PERSON, key="1"),
+        Choice("text", BY_TEXT, key="2"),
+        Choice("skip", BY_SKIPPING, key="4"),
+    ),
+    "unrecorded_no_text": _choice(
+        HOW_TO_ANSWER,
+        Choice("person", BY_PERSON, key="1"),
+        Choice("skip", BY_SKIPPING, key="4"),
+    ),
+}
+"""The questions that the engine asks by itself, by the name of the session's mode."""
+
+BEFORE_GATE: Final = (
+    *(YES, NO, NOT_SURE, SKIP),
+    *PRESS_YES_NO.values(),
+    *PRESS.values(),
+    *(TO_SKIP, ENTER_PASS_WORD, WRITE_PASS_WORD, NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, HIDDEN),
+    *(STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, COVER_FIRST, COVER_SECOND),
+    *(WHEN_IS_BETTER, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND, WHICH_LANGUAGE),
+)
+"""Every own text that can be met before the worker has said that it is safe to talk."""
+
+SPOKEN: Final = (
+    *PRESS_YES_NO.values(),
+    *PRESS.values(),
+    *(TO_SKIP, ENTER_NUMBER, ENTER_DATE, ENTER_TIME, ENTER_PASS_WORD, SPEAK),
+    *(NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, PERSON_VOICE, PERSON_WILL_CALL, TEXT_WILL_COME, CALL_LATER),
+    *(COVER_FIRST, COVER_SECOND, CALL_AGAIN, WHEN_IS_BETTER, WHICH_LANGUAGE, HOW_TO_GO_ON, HOW_TO_ANSWER),
+    *(choice.label for ask in OWN_QUESTIONS.values() for choice in ask.choices),
+)
+"""Every own text that can be heard on the telephone."""
+
+WRITTEN: Final = (
+    *(YES, NO, NOT_SURE, SKIP, WRITE_DATE, WRITE_TIME, WRITE_PASS_WORD, HIDDEN, STOPPED, STARTED),
+    *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN),
+)
+"""Own texts that are only ever written."""
+
+WORD_LISTS: Final = (YES_WORDS, NO_WORDS, NOT_SURE_WORDS)

@@ -1,0 +1,96 @@
+"""Making the prompt of a question: statements, the question, what to press, and the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from bot.flow import answers, phrases
+from bot.flow.catalog import Catalogs, Tongue
+from bot.flow.model import Ask, Kind
+from bot.messages import Expects, Option, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question in one language on one kind of channel, ready to be said and to be answered."""
+
+    ask: Ask
+    prompt: Prompt
+    table: dict[str, str]
+    """Code by everything that can be written as an answer, in the conversation's language."""
+    english: dict[str, str]
+    """The same in English."""
+
+
+def question(ask: Ask, key: tuple[str, ...], catalogs: Catalogs, tongue: Tongue, keypad: bool) -> Question:
+    """The question named by ``key``, made once per language and kind of channel."""
+    cache_key = ("question", keypad, key)
+    made = cast("Question | None", tongue.cache.get(cache_key))
+    if made is None:
+        made = tongue.cache[cache_key] = _make(ask, catalogs, tongue, keypad)
+    return made
+
+
+def with_statements(prompt: Prompt, statements: tuple[str, ...]) -> Prompt:
+    """The same prompt with statements said before it."""
+    return replace(prompt, texts=statements + prompt.texts) if statements else prompt
+
+
+def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool) -> Question:
+    names = tuple((code, catalogs.tongue(code).autonym) for code in catalogs.languages)
+    if keypad and ask.kind is Kind.LANGUAGE:
+        names = names[:7]
+    offered = answers.options(ask, tongue, names, keypad)
+    prompt = Prompt(
+        texts=(tongue.text(ask.wording.on(keypad)), *_hints(ask, tongue, offered, keypad)),
+        language=tongue.language,
+        expects=ask.kind.expects,
+        options=offered,
+        timeout=ask.timeout,
+        max_digits=1 if keypad and ask.kind in (Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE) else None,
+    )
+    english = catalogs.tongue("en")
+    return Question(
+        ask,
+        prompt,
+        answers.word_table(ask, tongue, offered),
+        answers.word_table(ask, english, answers.options(ask, english, names, keypad)),
+    )
+
+
+def _hints(ask: Ask, tongue: Tongue, offered: tuple[Option, ...], keypad: bool) -> tuple[str, ...]:
+    """What follows the question: on a keypad the menu, in writing how a date or a time is written."""
+    if not keypad:
+        written = {Kind.DATE: phrases.WRITE_DATE, Kind.TIME: phrases.WRITE_TIME}
+        if ask.kind is Kind.PASS_WORD and ask.choose:
+            return (tongue.text(phrases.WRITE_PASS_WORD),)
+        return (tongue.text(written[ask.kind]),) if ask.kind in written else ()
+    if ask.kind is Kind.YES_NO:
+        return (tongue.text(phrases.PRESS_YES_NO[(ask.not_sure, ask.skip)]),)
+    if offered:
+        return _menu(offered, tongue)
+    spoken = {
+        Kind.NUMBER: phrases.ENTER_NUMBER,
+        Kind.DATE: phrases.ENTER_DATE,
+        Kind.TIME: phrases.ENTER_TIME,
+        Kind.OPEN: phrases.SPEAK,
+    }
+    if ask.kind is Kind.PASS_WORD and ask.choose:
+        return (tongue.text(phrases.ENTER_PASS_WORD),)
+    return (tongue.text(spoken[ask.kind]),) if ask.kind in spoken else ()
+
+
+def _menu(offered: tuple[Option, ...], tongue: Tongue) -> tuple[str, ...]:
+    texts: list[str] = []
+    for option in offered:
+        if option.code == answers.SKIP and option.key == "8":
+            texts.append(tongue.text(phrases.TO_SKIP))
+        elif option.key in phrases.PRESS:
+            texts += [option.label, tongue.text(phrases.PRESS[option.key])]
+    return tuple(texts)
+
+
+def ending(texts: tuple[str, ...], language: str) -> Prompt:
+    """The prompt of a conversation that is over: it waits for nothing."""
+    return Prompt(texts=texts, language=language, expects=Expects.NOTHING)
