@@ -254,6 +254,8 @@ class EmbeddedRedis:
         """Close the connection; the owner also ends the server, whose jobs stay in its file. Safe to repeat."""
         self.connection.close()
         if self._owner is None or not self.owned:
+            if self._process:
+                self._process.poll()
             return
         with _starting(self._folder):
             _shut_down(self._folder)

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 from redis import Redis
+from redis.client import PubSubWorkerThread
 
 from bot.clock import FrozenClock
 from bot.ids import new_id
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "durable: this test's PostgreSQL writes to the disk at every commit")
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
+    Settings.model_config["env_file"] = None
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     sys.addaudithook(_refuse_outside)
 
@@ -109,7 +111,12 @@ def _left(threads: set[threading.Thread], children: dict[int, str]) -> list[str]
 
 
 def _threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    # An RQ worker that ends at once leaves its listener asleep for up to a minute; asyncio keeps its pool.
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not isinstance(thread, PubSubWorkerThread) and not thread.name.startswith("asyncio_")
+    }
 
 
 def _children() -> dict[int, str]:
