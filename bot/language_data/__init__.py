@@ -1,0 +1,1 @@
+"""Word frequencies for language detection: data, and how it was made."""
