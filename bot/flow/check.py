@@ -249,7 +249,7 @@ def _check_language(
         yield from _check_translations(library, tongue, file)
     yield from _check_early(library, tongue, file)
     for limit in sorted({item.text_limit for item in capabilities if item.text_limit}):
-        yield from _check_limit(library, catalogs, tongue, limit)
+        yield from _check_limit(library, tongue, limit)
     if language not in voices and any(item.keypad for item in capabilities):
         yield from _check_recordings(library, catalogs, language, file)
 
@@ -273,7 +273,7 @@ def _check_translations(library: Library, tongue: Tongue, file: str) -> Iterator
             )
 
 
-def _check_limit(library: Library, catalogs: Catalogs, tongue: Tongue, limit: int) -> Iterator[Finding]:
+def _check_limit(library: Library, tongue: Tongue, limit: int) -> Iterator[Finding]:
     for name in library.names():
         flow = library.get(name)
         for step in flow.steps.values():

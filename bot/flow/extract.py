@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -24,10 +24,9 @@ class Marked:
     """``voice`` or ``text`` where the text belongs to one of them only."""
 
 
-def extract(
-    fileobj: IO[bytes], keywords: object, comment_tags: Collection[str], options: Mapping[str, str]
-) -> Iterator[tuple[int, str, str | tuple[str, str], list[str]]]:
-    """Babel's extraction method for flows, ``words.yaml`` and ``telling.yaml``."""
+def extract(fileobj: IO[bytes], *_: object) -> Iterator[tuple[int, str, str | tuple[str, str], list[str]]]:
+    """Babel's extraction method for flows, ``words.yaml`` and ``telling.yaml``. Babel's keywords, comment
+    tags and options mean nothing in YAML."""
     source = read(fileobj.read().decode(), getattr(fileobj, "name", "flow"))
     for item in marked(source):
         if item.context is None:
