@@ -24,7 +24,9 @@ class Marked:
     """``voice`` or ``text`` where the text belongs to one of them only."""
 
 
-def extract(fileobj: IO[bytes], *_: object) -> Iterator[tuple[int, str, str | tuple[str, str], list[str]]]:
+def extract(
+    fileobj: IO[bytes], *_: object, **__: object
+) -> Iterator[tuple[int, str, str | tuple[str, str], list[str]]]:
     """Babel's extraction method for flows, ``words.yaml`` and ``telling.yaml``. Babel's keywords, comment
     tags and options mean nothing in YAML."""
     source = read(fileobj.read().decode(), getattr(fileobj, "name", "flow"))
