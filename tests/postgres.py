@@ -106,9 +106,8 @@ def binaries() -> tuple[Path, ...]:
     on_path = shutil.which("postgres")
     if on_path:
         found.append(Path(on_path).resolve().parent)
-    return tuple(
-        folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()
-    )
+    usable = (path.resolve() for path in found if (path / "initdb").exists() and (path / "postgres").exists())
+    return tuple(dict.fromkeys(usable))
 
 
 @contextmanager
