@@ -8,6 +8,7 @@ a real one, and take as long.
 from __future__ import annotations
 
 import hmac
+import threading
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ _LONGEST_PASSWORD: Final = 1024
 _LONGEST_NAME: Final = 64
 _STEP: Final = 30
 """Seconds of one step of a time-based one-time password (RFC 6238)."""
+
+_HASHING: Final = threading.BoundedSemaphore(2)
+"""Each check of a password takes 64 MiB: a flood of sign-ins waits its turn instead of taking all memory."""
 
 FREE_FAILURES: Final = 5
 FIRST_LOCK: Final = timedelta(seconds=60)
@@ -187,7 +191,7 @@ def deactivate(database: Database, name: str) -> None:
 
 def provisioning_uri(name: str, secret: str) -> str:
     """The ``otpauth://`` address that an authenticator app reads, for a QR code. It holds the secret."""
-    return pyotp.TOTP(secret).provisioning_uri(_name(name), issuer_name="Voiceback")
+    return pyotp.TOTP(secret).provisioning_uri(name=_name(name), issuer_name="Voiceback")
 
 
 def roles_of(written: str) -> frozenset[Role]:
@@ -226,7 +230,8 @@ def authenticate(
     with database.read() as connection:
         row = _find(connection, typed)
     known = row is not None and row.active
-    right_password = _is_password(password, row.password_hash if known and row else _decoy_hash())
+    decoy = _decoy_hash()
+    right_password = _is_password(password, row.password_hash if known and row else decoy)
     secret = _open_totp(sealer, row) if known and row else pyotp.random_base32()
     step = _step_of(secret, code, now)
     with database.write() as connection:
@@ -261,13 +266,15 @@ def lock_after(failures: int) -> timedelta | None:
     if failures < FREE_FAILURES:
         return None
     doublings = min(failures - FREE_FAILURES, 10)
-    return min(FIRST_LOCK * 2**doublings, LONGEST_LOCK)
+    lock: timedelta = FIRST_LOCK * 2**doublings
+    return min(lock, LONGEST_LOCK)
 
 
 def _locked_for(connection: Connection, index: str, now: datetime) -> timedelta | None:
     throttle = table(LoginThrottle)
     until = connection.execute(select(throttle.c.locked_until).where(throttle.c.index == index)).scalar()
-    return until - now if until is not None and until > now else None
+    left: timedelta | None = until - now if until is not None and until > now else None
+    return left
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
@@ -387,7 +394,8 @@ def _decoy_hash() -> str:
 
 def _is_password(password: str, hashed: str) -> bool:
     try:
-        return PasswordHasher().verify(hashed, _normal_password(password))
+        with _HASHING:
+            return PasswordHasher().verify(hashed, _normal_password(password))
     except (VerificationError, InvalidHashError):
         return False
 

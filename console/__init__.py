@@ -1,0 +1,69 @@
+"""The staff's door: pages for supervisors and operators, rendered on the server, working without JavaScript.
+
+:func:`register` hangs it on an application. It knows the heart (``bot``) and not the workers' door.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+
+from bot.errors import ConfigurationError
+from bot.staff import POLICY
+from console import assets, callbacks, cases, guard, labels, operations, pages, recordings, signing, timing
+from console.session import ConsoleSessions
+
+PREFIX = "/console"
+
+
+def register(app: Flask) -> None:
+    """Hang the console under ``/console``.
+
+    The application must carry its :class:`bot.service.Service` in ``app.extensions["voiceback"]``
+    already. Raises :class:`ConfigurationError` if it does not, or if any route under ``/console`` has
+    no entry in the policy table of :mod:`bot.staff`.
+    """
+    if "voiceback" not in app.extensions:
+        raise ConfigurationError("the console needs app.extensions['voiceback'] before it is registered")
+    app.session_interface = ConsoleSessions()
+    guard.install(app)
+    app.register_blueprint(_door())
+    assets.install(app)
+    pages.install(app)
+    labels.install(app)
+    timing.install(app)
+    refuse_unruled(app)
+
+
+def refuse_unruled(app: Flask) -> None:
+    """Raise :class:`ConfigurationError` that names the routes of the console without a policy."""
+    ours = {rule.endpoint for rule in app.url_map.iter_rules() if guard.is_ours(rule.rule)}
+    unruled = sorted(ours - set(POLICY))
+    if unruled:
+        raise ConfigurationError(f"routes of the console without a policy in bot/staff.py: {unruled}")
+
+
+def _door() -> Blueprint:
+    """The floor plan: every room of the console and the way to it."""
+    door = Blueprint(
+        "console", __name__, url_prefix=PREFIX, template_folder="templates", static_folder="static"
+    )
+    get, post = ["GET"], ["POST"]
+    door.add_url_rule("/", "home", pages.home, methods=get)
+    door.add_url_rule("/sign-in", "sign_in", signing.sign_in, methods=[*get, *post])
+    door.add_url_rule("/sign-out", "sign_out", signing.sign_out, methods=post)
+    door.add_url_rule("/cases", "cases", cases.show_queue, methods=get)
+    door.add_url_rule("/cases/<case_id>", "case", cases.show_case, methods=get)
+    door.add_url_rule("/cases/<case_id>/take", "case_take", cases.take, methods=post)
+    door.add_url_rule("/cases/<case_id>/review", "case_review", cases.review, methods=post)
+    door.add_url_rule("/cases/<case_id>/note", "case_note", cases.note, methods=post)
+    door.add_url_rule("/cases/<case_id>/severity", "case_severity", cases.severity, methods=post)
+    door.add_url_rule("/cases/<case_id>/move", "case_move", cases.move, methods=post)
+    door.add_url_rule("/cases/<case_id>/undo", "case_undo", cases.undo, methods=post)
+    door.add_url_rule("/recordings/<recording_id>", "recording", recordings.play, methods=get)
+    door.add_url_rule("/callbacks", "callbacks", callbacks.show, methods=get)
+    door.add_url_rule("/operations", "operations", operations.show, methods=get)
+    door.add_url_rule(
+        "/operations/incidents/<incident_id>/resolve", "incident_resolve", operations.resolve, methods=post
+    )
+    pages.install_errors(door)
+    return door

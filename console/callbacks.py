@@ -1,0 +1,79 @@
+"""How the promised calls are going: counts only, no number and no name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from flask import current_app, render_template
+from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection, func, select
+
+from bot.callbacks.states import AttemptState, CallbackState
+from bot.service import Service
+from bot.storage.tables import Attempt, Callback, table
+
+PERIOD: Final = timedelta(days=30)
+_callback, _attempt = table(Callback), table(Attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is going on now, and what became of the callbacks and attempts of the last 30 days."""
+
+    scheduled: int
+    due: int
+    dialling: int
+    next_due_at: datetime | None
+    states: Mapping[str, int]
+    given_up: Mapping[str, int]
+    dispositions: Mapping[str, int]
+
+
+def show() -> ResponseReturnValue:
+    """The page of callbacks."""
+    service: Service = current_app.extensions["voiceback"]
+    now = service.clock.now()
+    with service.database.read() as connection:
+        overview = read(connection, now)
+    return render_template("console/callbacks.html", overview=overview, now=now, days=PERIOD.days)
+
+
+def read(connection: Connection, now: datetime) -> Overview:
+    """Count. Open callbacks by their own small indexes, the rest no further back than :data:`PERIOD`."""
+    waiting = _callback.c.state == CallbackState.SCHEDULED
+    scheduled, next_due_at = connection.execute(
+        select(func.count(), func.min(_callback.c.due_at)).where(waiting)
+    ).one()
+    due = connection.execute(select(func.count()).where(waiting, _callback.c.due_at <= now)).scalar_one()
+    under_way = select(func.count()).where(_attempt.c.state != AttemptState.SETTLED)
+    since = _first_id(PERIOD)
+    recent = _callback.c.id >= since
+    return Overview(
+        scheduled=scheduled,
+        due=due,
+        dialling=connection.execute(under_way).scalar_one(),
+        next_due_at=next_due_at,
+        states=_count(connection, _callback.c.state, recent),
+        given_up=_count(connection, _callback.c.give_up_reason, recent),
+        dispositions=_count(connection, _attempt.c.disposition, _attempt.c.id >= since),
+    )
+
+
+def _count(connection: Connection, column: Any, which: Any) -> Mapping[str, int]:
+    """How many rows have each value of a column, most frequent first."""
+    number = func.count().label("number")
+    query = select(column, number).where(which, column.is_not(None)).group_by(column)
+    return {row[0]: row[1] for row in connection.execute(query.order_by(number.desc(), column))}
+
+
+def _first_id(period: timedelta) -> str:
+    """The smallest id that can have been made within a period of real time: ids begin with their millisecond.
+
+    The primary key thus finds recent rows, however long the history is.
+    """
+    millisecond = max(0, time.time_ns() // 1_000_000 - int(period.total_seconds() * 1000))
+    return f"{millisecond:012x}{'0' * 20}"

@@ -1,0 +1,172 @@
+"""Words for codes. A code without words is shown as itself, so that nothing is ever hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from babel import Locale, UnknownLocaleError
+from flask import Flask, current_app
+
+from bot.cases.lifecycle import CaseState, ClockName, Need, Severity
+from bot.errors import EngineError
+from bot.flow.model import Flow, Step
+from bot.service import Service
+from console.session import person
+
+SEVERITIES: Final[Mapping[str, str]] = MappingProxyType(
+    {Severity.S1: "critical", Severity.S2: "high", Severity.S3: "medium", Severity.S4: "low"}
+)
+STATES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        CaseState.RECEIVED: "Received",
+        CaseState.SAFETY_SCREEN: "Safety check",
+        CaseState.ACKNOWLEDGED: "Acknowledged to the worker",
+        CaseState.TRIAGED: "Triaged",
+        CaseState.SHARING_CONSENT: "Asking the worker what may be shared",
+        CaseState.INVESTIGATING: "Under investigation",
+        CaseState.SUBSTANTIATED: "Substantiated",
+        CaseState.PARTLY: "Partly substantiated",
+        CaseState.UNSUBSTANTIATED: "Closed: not substantiated",
+        CaseState.INCONCLUSIVE: "Closed: inconclusive",
+        CaseState.REFERRED: "Closed: referred or out of scope",
+        CaseState.REMEDY_AGREED: "Remedy agreed",
+        CaseState.REMEDY_IN_PROGRESS: "Remedy in progress",
+        CaseState.EMPLOYER_SAYS_DONE: "Employer says it is done",
+        CaseState.WORKER_CHECK: "Asking the worker whether it is done",
+        CaseState.CLOSED_VALIDATED: "Closed: the worker confirmed",
+        CaseState.CLOSED_UNREACHED: "Closed: worker not reached",
+        CaseState.DISPUTED: "Disputed by the worker",
+        CaseState.REOPENED: "Reopened",
+        CaseState.WITHDRAWN: "Closed: withdrawn by the worker",
+        CaseState.HELD: "On hold at the worker's request",
+    }
+)
+CLOCKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        ClockName.REVIEW: "Review by a person",
+        ClockName.SAFETY: "Safety contact with the worker",
+        ClockName.PLAN: "Plan for the remedy",
+        ClockName.CLOSE: "Closing",
+    }
+)
+NEEDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Need.NOTHING: "",
+        Need.NOTE: "needs a reason",
+        Need.WORKER_CONFIRMS: "the worker confirmed",
+        Need.WORKER_DENIES: "the worker said no",
+    }
+)
+CONSENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "take_part": "Take part",
+        "record": "Record the voice",
+        "transcribe": "Write down the recording",
+        "share_client": "Share with the client",
+        "share_employer": "Share with the employer",
+        "contact_again": "Contact again",
+        "text": "Write to this phone",
+        "call_if_cut_off": "Call again if cut off",
+    }
+)
+HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "opened": "Case opened",
+        "created": "Case opened",
+        "taken": "Taken over",
+        "reviewed": "Marked as reviewed",
+        "note": "Note",
+        "severity": "Severity changed",
+        "state": "Moved",
+        "undo": "Last move taken back",
+        "grievance": "More was reported",
+    }
+)
+ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"yes": "Yes", "no": "No", "not_sure": "Not sure", "skip": "Skipped", "said": "Said"}
+)
+
+
+def install(app: Flask) -> None:
+    """Teach the templates the words, and who is asking."""
+    app.jinja_env.filters["category"] = category
+    app.jinja_env.filters["words"] = words
+    app.jinja_env.filters["language"] = language
+    app.jinja_env.filters["way"] = way
+    app.jinja_env.globals["labels"] = {
+        "severities": SEVERITIES,
+        "states": STATES,
+        "clocks": CLOCKS,
+        "needs": NEEDS,
+        "consents": CONSENTS,
+        "happenings": HAPPENINGS,
+    }
+    app.context_processor(lambda: {"visitor": person()})
+
+
+def words(code: str, known: Mapping[str, str] | None = None) -> str:
+    """The words for a code; its own letters, made readable, if it has none."""
+    plain = code.replace("_", " ")
+    return (known or {}).get(code) or f"{plain[:1].upper()}{plain[1:]}"
+
+
+def way(detail: str) -> str:
+    """A change ``from>to`` of states or severities, in words."""
+    left, arrow, entered = detail.partition(">")
+    known = {**STATES, **{severity.value: severity.value for severity in Severity}}
+    return f"{words(left, known)} → {words(entered, known)}" if arrow else words(detail, known)
+
+
+def language(code: str) -> str:
+    """The English name of a language (BCP-47 code)."""
+    try:
+        name = Locale.parse(code, sep="-").get_display_name("en")
+    except (UnknownLocaleError, ValueError):
+        name = None
+    return name or code
+
+
+def category(code: str) -> str:
+    """The label of a category of grievances, from the taxonomy of the flows."""
+    service: Service = current_app.extensions["voiceback"]
+    known = service.library.taxonomy.categories.get(code)
+    return known.label if known else words(code)
+
+
+def question(flow: str, revision: str, step_id: str) -> str:
+    """What was asked, in English, as the revision of the flow had it that the worker talked with."""
+    step = _step(flow, revision, step_id)
+    return step.ask.wording.text if step is not None and step.ask is not None else words(step_id)
+
+
+def answer(flow: str, revision: str, step_id: str, code: str) -> str:
+    """The English label of a canonical answer."""
+    step = _step(flow, revision, step_id)
+    choices = step.ask.choices if step is not None and step.ask is not None else ()
+    return next((choice.label for choice in choices if choice.code == code), words(code, ANSWERS))
+
+
+def _step(flow: str, revision: str, step_id: str) -> Step | None:
+    service: Service = current_app.extensions["voiceback"]
+    try:
+        told = service.library.get(flow, revision)
+    except EngineError:
+        return None
+    return _search(told, step_id, service, frozenset())
+
+
+def _search(flow: Flow, step_id: str, service: Service, seen: frozenset[str]) -> Step | None:
+    """A step of a flow, or of a flow that it runs."""
+    if step_id in flow.steps:
+        return flow.steps[step_id]
+    parts = {step.run for step in flow.steps.values() if step.run} - seen
+    for part in sorted(parts):
+        try:
+            found = _search(service.library.get(part), step_id, service, seen | parts)
+        except EngineError:
+            continue
+        if found is not None:
+            return found
+    return None

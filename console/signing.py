@@ -1,0 +1,65 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from flask import current_app, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bot import staff
+from bot.service import Service
+from console import session
+
+
+def sign_in() -> ResponseReturnValue:
+    """The form, and what it sends: name, password and one-time password together."""
+    onward = _onward(request.values.get("next", ""))
+    if request.method != "POST":
+        return redirect(onward, 303) if session.person() else _form(onward)
+    service: Service = current_app.extensions["voiceback"]
+    name, password, code = (request.form.get(field, "") for field in ("name", "password", "code"))
+    result = staff.authenticate(service.database, service.sealer, name, password, code)
+    visit = session.present()
+    if isinstance(result, staff.Refused) or visit is None:
+        return _refused(onward, name, result)
+    session.begin(service, visit, result)
+    return redirect(onward, 303)
+
+
+def sign_out() -> ResponseReturnValue:
+    """End the session for good."""
+    visit = session.present()
+    if visit is not None:
+        session.end(current_app.extensions["voiceback"], visit)
+    response = make_response(redirect(url_for("console.sign_in"), 303))
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
+def _refused(onward: str, name: str, result: staff.Refused | staff.Person) -> ResponseReturnValue:
+    locked = result.locked_for if isinstance(result, staff.Refused) else None
+    if locked is None:
+        return _form(
+            onward, name, "Name, password or code is wrong. A code works once: wait for the next."
+        ), 401
+    seconds = max(1, ceil(locked.total_seconds()))
+    response = make_response(_form(onward, name, f"Too many attempts. Try again in {_spoken(seconds)}."), 429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _spoken(seconds: int) -> str:
+    if seconds < 120:
+        return f"{seconds} second{'s' if seconds > 1 else ''}"
+    return f"{ceil(seconds / 60)} minutes"
+
+
+def _form(onward: str, name: str = "", error: str = "") -> str:
+    return render_template("console/sign_in.html", onward=onward, name=name[:64], error=error)
+
+
+def _onward(path: str) -> str:
+    """A page of ours to go on to; never another site, whatever stands in the address."""
+    safe = path.startswith("/console/") and "\\" not in path and "//" not in path and path.isprintable()
+    return path if safe else url_for("console.home")
