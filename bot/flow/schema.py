@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from bot.flow.events import ConsentScope, Outcome
@@ -209,3 +210,8 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": _definitions(),
     }
+
+
+def published() -> str:
+    """The text of ``flows/schema.json``."""
+    return json.dumps(schema(), indent=2) + "\n"
