@@ -283,9 +283,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """The provider tells how far a message came. ``code`` is its error code, if any."""
+    """The provider tells how far a message came. ``code`` is its error code, if any.
+
+    ``action`` is what a failure asks of us: ``blocked``, ``later``, ``bad_number``, ``operator`` or nothing.
+    """
 
     message_id: str
     provider_id: str
     status: DeliveryStatus
     code: str | None = None
+    action: str = ""

@@ -282,7 +282,6 @@ class Sound:
 
     id: str
     answer_id: str | None
-    seconds: int
     at: datetime
 
 
@@ -415,6 +414,8 @@ def transcript(
         query = query.where(_message.c.id < before)
     rows = connection.execute(query.order_by(_message.c.id.desc()).limit(limit + 1)).all()
     older = rows[limit - 1].id if len(rows) > limit else None
+    # What was said and what answered it share an instant and often a millisecond: the worker came first.
+    rows = sorted(rows[:limit], key=lambda m: (m.created_at, m.direction != "in", m.id))
     said = (
         Spoken(
             id=m.id,
@@ -424,7 +425,7 @@ def transcript(
             text=_read(sealer, f"message.body_sealed:{m.id}", m.body_sealed, own, row.country_hint),
             at=m.created_at,
         )
-        for m in reversed(rows[:limit])
+        for m in rows
     )
     return tuple(said), older
 
@@ -540,12 +541,12 @@ def _consents(connection: Connection, conversation_id: str) -> Mapping[str, bool
 
 
 def _recordings(connection: Connection, conversation_id: str) -> tuple[Sound, ...]:
-    query = select(_recording.c.id, _recording.c.answer_id, _recording.c.seconds, _recording.c.created_at)
+    query = select(_recording.c.id, _recording.c.answer_id, _recording.c.created_at)
     query = query.where(
         _recording.c.conversation_id == conversation_id, _recording.c.audio_sealed.is_not(None)
     )
     rows = connection.execute(query.order_by(_recording.c.id))
-    return tuple(Sound(row.id, row.answer_id, row.seconds, row.created_at) for row in rows)
+    return tuple(Sound(row.id, row.answer_id, row.created_at) for row in rows)
 
 
 def _events(connection: Connection, case_id: str) -> list[Row[Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import Index, LargeBinary, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from bot.storage.types import UTCDateTime
@@ -227,6 +227,8 @@ class Attempt(Row, table=True):
     lease_until: datetime = _at()
     """Wall time until which the present state may last before the clock looks after it."""
     claimed_at: datetime = _at()
+    asked_at: datetime | None = _at(nullable=True)
+    """Wall time at which the provider was asked to dial."""
     placed_at: datetime | None = _at(nullable=True)
     answered_at: datetime | None = _at(nullable=True)
     ended_at: datetime | None = _at(nullable=True)
@@ -279,6 +281,8 @@ class Conversation(Row, table=True):
     contact_id: str | None = _ref("contact.id", nullable=True)
     """Known only after the pass-word."""
     attempt_id: str | None = _ref("attempt.id", nullable=True, index=True)
+    audit_id: str | None = _ref("audit.id", nullable=True)
+    """Known from the callback, or from the code on the worker's card."""
     channel: str = Field(max_length=16)
     call_id: str | None = Field(default=None, max_length=64, unique=True)
     line: str = Field(max_length=64)
@@ -290,9 +294,17 @@ class Conversation(Row, table=True):
     """``open`` or ``ended``."""
     outcome: str | None = Field(default=None, max_length=16)
     version: int = 0
+    """Guards against two writers; counts the inputs that were taken."""
+    turn: int = 0
+    """Telephone: the number of the last turn that was answered."""
+    answers: int = 0
+    invited: bool = False
+    """The worker asked on the telephone for a text message to write in."""
     session_sealed: bytes = _sealed()
     timer_at: datetime | None = _at(nullable=True)
     timer_kind: str | None = Field(default=None, max_length=16)
+    timer_lease: datetime | None = _at(nullable=True)
+    """Wall time until which a worker has the timer that fired."""
     sprint: str = Field(max_length=ID)
     started_at: datetime = _at()
     updated_at: datetime = _at()
@@ -410,7 +422,7 @@ class RecordingRow(Row, table=True):
     conversation_id: str = _ref("conversation.id", index=True)
     answer_id: str | None = _ref("answer.id", nullable=True, index=True)
     provider_id: str = Field(max_length=64, unique=True)
-    seconds: int
+    seconds: int | None = None
     state: str = Field(max_length=16)
     due_at: datetime = _at()
     """Wall time of the next try."""
@@ -430,7 +442,7 @@ class Case(Row, table=True):
     __table_args__ = (Index("cases_queue", "state", "review_due_at"),)
     id: str = _id()
     reference: str = Field(unique=True, max_length=12)
-    conversation_id: str = _ref("conversation.id")
+    conversation_id: str = Field(foreign_key="conversation.id", max_length=ID, unique=True)
     contact_id: str | None = _ref("contact.id", nullable=True)
     audit_id: str | None = _ref("audit.id", nullable=True, index=True)
     client_id: str | None = _ref("client.id", nullable=True)
@@ -448,9 +460,6 @@ class Case(Row, table=True):
     reviewed_at: datetime | None = _at(nullable=True)
     updated_at: datetime = _at()
     version: int = 0
-
-
-Index("cases_conversation", Case.__table__.c.conversation_id, unique=True)  # type: ignore[attr-defined]  # SQLModel sets __table__ at run time
 
 
 class Grievance(Row, table=True):
@@ -568,3 +577,9 @@ class Heartbeat(Row, table=True):
 
 
 metadata = SQLModel.metadata
+
+
+def table(row: type[Row]) -> Table:
+    """The Core table of a row class, for statements on the hot paths."""
+    found: Table = row.__table__  # type: ignore[attr-defined]  # SQLModel sets it at run time
+    return found

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, Row, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row of a statement over columns of several tables."""
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+"""Such a statement."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):

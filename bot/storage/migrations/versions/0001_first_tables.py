@@ -248,6 +248,7 @@ def upgrade() -> None:
     sa.Column('window_end', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('lease_until', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('claimed_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('asked_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('placed_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('answered_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('ended_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
@@ -266,6 +267,7 @@ def upgrade() -> None:
     sa.Column('address_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
     sa.Column('contact_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
     sa.Column('attempt_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
+    sa.Column('audit_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
     sa.Column('channel', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
     sa.Column('call_id', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=True),
     sa.Column('line', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
@@ -275,14 +277,19 @@ def upgrade() -> None:
     sa.Column('state', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
     sa.Column('outcome', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
     sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('turn', sa.Integer(), nullable=False),
+    sa.Column('answers', sa.Integer(), nullable=False),
+    sa.Column('invited', sa.Boolean(), nullable=False),
     sa.Column('session_sealed', sa.LargeBinary(), nullable=False),
     sa.Column('timer_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('timer_kind', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
+    sa.Column('timer_lease', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('sprint', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('started_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('updated_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['address_id'], ['address.id'], ),
     sa.ForeignKeyConstraint(['attempt_id'], ['attempt.id'], ),
+    sa.ForeignKeyConstraint(['audit_id'], ['audit.id'], ),
     sa.ForeignKeyConstraint(['contact_id'], ['contact.id'], ),
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('call_id')
@@ -334,10 +341,10 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['conversation_id'], ['conversation.id'], ),
     sa.ForeignKeyConstraint(['factory_id'], ['factory.id'], ),
     sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('conversation_id'),
     sa.UniqueConstraint('reference')
     )
     with op.batch_alter_table('cases', schema=None) as batch_op:
-        batch_op.create_index('cases_conversation', ['conversation_id'], unique=True)
         batch_op.create_index('cases_queue', ['state', 'review_due_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_cases_audit_id'), ['audit_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_cases_factory_id'), ['factory_id'], unique=False)
@@ -441,7 +448,7 @@ def upgrade() -> None:
     sa.Column('conversation_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('answer_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
     sa.Column('provider_id', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
-    sa.Column('seconds', sa.Integer(), nullable=False),
+    sa.Column('seconds', sa.Integer(), nullable=True),
     sa.Column('state', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
     sa.Column('due_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('tries', sa.Integer(), nullable=False),
@@ -498,7 +505,6 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_cases_factory_id'))
         batch_op.drop_index(batch_op.f('ix_cases_audit_id'))
         batch_op.drop_index('cases_queue')
-        batch_op.drop_index('cases_conversation')
 
     op.drop_table('cases')
     op.drop_table('answer')

@@ -1,0 +1,218 @@
+"""Who is due: the clock takes callbacks in SQL, never more than pace and call slots allow.
+
+All limits live in one row of the table ``pace`` that is locked first, so any number of clocks on any
+number of hosts share them. What is due is decided by the service's clock; pace and leases run on
+wall time, because the demo may move the first but not the second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot.callbacks.states import AttemptState, CallbackState
+from bot.ids import new_id
+from bot.storage.database import Database
+from bot.storage.tables import Attempt, Callback, Pace, table
+
+_callback = table(Callback)
+_attempt = table(Attempt)
+_pace = table(Pace)
+
+CLAIM_LEASE = timedelta(seconds=30)
+"""How long a claimed attempt may wait for a worker before it is handed out again."""
+LAST_START = timedelta(seconds=60)
+"""What must be left of a window for a dial to begin, so that ringing ends within it."""
+TALK = timedelta(minutes=10)
+"""How long a returned call may go without a turn before the provider is asked how it is."""
+_BURST = timedelta(seconds=1)
+_PACE_ROW = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The provider's calls per second and how many calls may be under way."""
+
+    calls_per_second: float
+    slots: int
+
+
+def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits) -> list[str]:
+    """Take the due callbacks that may be dialled at once; gives the ids of their new attempts."""
+    _ensure_pace(database, wall)
+    with database.read() as connection:
+        if not _anything_due(connection, now):
+            return []
+    with database.write() as connection:
+        allowed = _take_pace(connection, wall, limits)
+        if not allowed:
+            return []
+        claimed = _claim(connection, now, allowed)
+        attempts = [_attempt_of(row, now, wall) for row in claimed]
+        if attempts:
+            connection.execute(insert(_attempt), attempts)
+        _spend_pace(connection, len(attempts), limits)
+        return [str(attempt["id"]) for attempt in attempts]
+
+
+def waiting_claims(connection: Connection, wall: datetime, limit: int) -> list[str]:
+    """Attempts that were claimed and whose lease ran out before a worker asked the provider."""
+    rows = connection.execute(
+        update(_attempt)
+        .where(
+            _attempt.c.id.in_(
+                select(_attempt.c.id)
+                .where(_attempt.c.state == AttemptState.CLAIMED, _attempt.c.lease_until < wall)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+        )
+        .values(lease_until=wall + CLAIM_LEASE)
+        .returning(_attempt.c.id)
+    )
+    return [row.id for row in rows]
+
+
+def missed_windows(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Scheduled callbacks whose window went by without a dial: they are to be planned anew."""
+    rows = connection.execute(
+        select(_callback.c.id)
+        .where(
+            _callback.c.state == CallbackState.SCHEDULED,
+            _callback.c.due_at <= now,
+            _callback.c.window_end <= now + LAST_START,
+        )
+        .limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+def _ensure_pace(database: Database, wall: datetime) -> None:
+    with database.read() as connection:
+        if connection.execute(select(_pace.c.name).where(_pace.c.name == _PACE_ROW)).first():
+            return
+    try:
+        with database.write() as connection:
+            connection.execute(insert(_pace).values(name=_PACE_ROW, next_at=wall))
+    except IntegrityError:
+        # Another clock was quicker.
+        return
+
+
+def _anything_due(connection: Connection, now: datetime) -> bool:
+    due = select(_callback.c.id).where(
+        _callback.c.state == CallbackState.SCHEDULED, _callback.c.due_at <= now
+    )
+    return connection.execute(due.limit(1)).first() is not None
+
+
+def _take_pace(connection: Connection, wall: datetime, limits: Limits) -> int:
+    """Lock the pace row; how many calls may start now."""
+    next_at = connection.execute(
+        select(_pace.c.next_at).where(_pace.c.name == _PACE_ROW).with_for_update()
+    ).scalar_one()
+    since = max(next_at, wall - _BURST)
+    if since != next_at:
+        connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=since))
+    by_pace = int((wall - since).total_seconds() * limits.calls_per_second + 1e-6)
+    under_way = connection.execute(
+        select(func.count()).select_from(_attempt).where(_attempt.c.state != AttemptState.SETTLED)
+    ).scalar_one()
+    return max(0, min(by_pace, limits.slots - under_way))
+
+
+def _spend_pace(connection: Connection, calls: int, limits: Limits) -> None:
+    if not calls:
+        return
+    row = connection.execute(select(_pace.c.next_at).where(_pace.c.name == _PACE_ROW)).scalar_one()
+    later = row + timedelta(seconds=calls / limits.calls_per_second)
+    connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=later))
+
+
+def _claim(connection: Connection, now: datetime, limit: int) -> list[dict[str, object]]:
+    other = _callback.alias("other")
+    due = (
+        select(_callback.c.id, _callback.c.address_id)
+        .where(
+            _callback.c.state == CallbackState.SCHEDULED,
+            _callback.c.due_at <= now,
+            _callback.c.window_end > now + LAST_START,
+            # A phone shared by several workers rings for one of them at a time.
+            ~exists().where(
+                other.c.address_id == _callback.c.address_id, other.c.state == CallbackState.DIALLING
+            ),
+        )
+        .order_by(_callback.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=_callback)
+    )
+    first_per_address: dict[str, str] = {}
+    for row in connection.execute(due):
+        first_per_address.setdefault(row.address_id, row.id)
+    if not first_per_address:
+        return []
+    rows = connection.execute(
+        update(_callback)
+        .where(
+            _callback.c.id.in_(list(first_per_address.values())),
+            _callback.c.state == CallbackState.SCHEDULED,
+        )
+        .values(state=CallbackState.DIALLING, attempts=_callback.c.attempts + 1, updated_at=now)
+        .returning(_callback.c.id, _callback.c.attempts, _callback.c.channel, _callback.c.window_end)
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def _attempt_of(callback: dict[str, object], now: datetime, wall: datetime) -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "callback_id": callback["id"],
+        "n": callback["attempts"],
+        "channel": callback["channel"],
+        "state": AttemptState.CLAIMED.value,
+        "provider_rank": -1,
+        "window_end": callback["window_end"],
+        "lease_until": wall + CLAIM_LEASE,
+        "claimed_at": now,
+    }
+
+
+def adopt_returned(
+    connection: Connection, contact_id: str, call_id: str, now: datetime, wall: datetime
+) -> tuple[str, str | None] | None:
+    """A worker called back and proved who she is: her scheduled callback takes place in this call.
+
+    Gives the new attempt's id and the audit's, or None if nothing is scheduled (or it is dialled right now).
+    """
+    found = connection.execute(
+        select(_callback.c.id)
+        .where(_callback.c.contact_id == contact_id, _callback.c.state == CallbackState.SCHEDULED)
+        .order_by(_callback.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).scalar_one_or_none()
+    if found is None:
+        return None
+    row = connection.execute(
+        update(_callback)
+        .where(_callback.c.id == found, _callback.c.state == CallbackState.SCHEDULED)
+        .values(state=CallbackState.DIALLING, attempts=_callback.c.attempts + 1, updated_at=now)
+        .returning(
+            _callback.c.id,
+            _callback.c.attempts,
+            _callback.c.channel,
+            _callback.c.window_end,
+            _callback.c.audit_id,
+        )
+    ).one()
+    attempt = _attempt_of(dict(row._mapping), now, wall) | {
+        "state": AttemptState.ANSWERED.value,
+        "call_id": call_id,
+        "answered_at": now,
+        "lease_until": wall + TALK,
+    }
+    connection.execute(insert(_attempt).values(**attempt))
+    return str(attempt["id"]), row.audit_id

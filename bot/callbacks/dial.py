@@ -1,0 +1,200 @@
+"""Placing one attempt: the steps around the one request to the provider.
+
+:func:`begin` is the point of no return: after it has committed, a crash leaves the attempt unknown,
+and an unknown attempt is never dialled again. What the provider said is then written by
+:func:`placed`, :func:`not_taken` or :func:`ambiguous`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, exists, select, update
+
+from bot.callbacks import settle
+from bot.callbacks.claim import LAST_START
+from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
+from bot.messages import Address
+from bot.privacy.seal import Sealer
+from bot.storage.tables import AddressRow, Attempt, Callback, Stop, table
+from bot.storage.types import AnyRow, AnySelect
+
+_attempt = table(Attempt)
+_callback = table(Callback)
+_address = table(AddressRow)
+_stop = table(Stop)
+
+ASK_LEASE = timedelta(seconds=30)
+"""How long asking the provider may take before the attempt counts as unknown."""
+RING_LEASE = timedelta(minutes=2)
+"""How long a placed call may go without news before the provider is asked."""
+LOOK_AGAIN = timedelta(seconds=10)
+LOOK_UNTIL = timedelta(minutes=2)
+"""How long an unknown attempt is looked for at the provider before it counts as spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a channel needs to place the call."""
+
+    attempt_id: str
+    callback_id: str
+    channel: str
+    to: Address = field(repr=False)
+    address_id: str
+    country: str
+    language: str
+    state: str
+    call_id: str | None
+    asked_at: datetime
+    """Wall time at which the provider was asked."""
+
+
+def begin(
+    connection: Connection, sealer: Sealer, attempt_id: str, now: datetime, wall: datetime
+) -> Order | None:
+    """Move a claimed attempt to ``placing`` and give the order, or None if it must not be dialled (any more).
+
+    Checked last of all: the attempt is still ours, the callback still wanted, the worker has not said
+    stop, and the window is open. If not, the attempt is settled as released and the callback planned anew.
+    """
+    row = connection.execute(_load(attempt_id)).one_or_none()
+    if row is None or row.state != AttemptState.CLAIMED:
+        return None
+    if row.stopped:
+        settle.settle(connection, attempt_id, Disposition.STOPPED, now)
+        return None
+    if (
+        row.callback_state != CallbackState.DIALLING
+        or not now + LAST_START < row.window_end
+        or now < row.due_at
+    ):
+        settle.settle(connection, attempt_id, Disposition.RELEASED, now)
+        return None
+    taken = connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.CLAIMED)
+        .values(state=AttemptState.PLACING, lease_until=wall + ASK_LEASE, claimed_at=now, asked_at=wall)
+    )
+    return _order(row, sealer, wall) if taken.rowcount == 1 else None
+
+
+def look_up(connection: Connection, sealer: Sealer, attempt_id: str) -> Order | None:
+    """The order of an attempt whose fate must be asked of the provider."""
+    row = connection.execute(_load(attempt_id)).one_or_none()
+    if row is None or row.asked_at is None or row.state == AttemptState.SETTLED:
+        return None
+    return _order(row, sealer, row.asked_at)
+
+
+def placed(connection: Connection, attempt_id: str, call_id: str, now: datetime, wall: datetime) -> None:
+    """The provider took the call. A report that came earlier than this is kept."""
+    connection.execute(
+        update(_attempt)
+        .where(
+            _attempt.c.id == attempt_id, _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
+        )
+        .values(state=AttemptState.PLACED, call_id=call_id, placed_at=now, lease_until=wall + RING_LEASE)
+    )
+
+
+def ambiguous(connection: Connection, attempt_id: str, wall: datetime) -> None:
+    """Nobody knows whether the provider took it: look for it before anything else happens."""
+    connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.PLACING)
+        .values(state=AttemptState.UNKNOWN, lease_until=wall + LOOK_AGAIN)
+    )
+
+
+def not_found(connection: Connection, order: Order, wall: datetime, now: datetime) -> None:
+    """The provider does not know the call (yet): look again, and after two minutes count it as spent."""
+    if wall - order.asked_at >= LOOK_UNTIL:
+        settle.settle(connection, order.attempt_id, Disposition.UNKNOWN, now)
+        return
+    connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == order.attempt_id, _attempt.c.state == AttemptState.UNKNOWN)
+        .values(lease_until=wall + LOOK_AGAIN)
+    )
+
+
+def take_stale(connection: Connection, wall: datetime, limit: int) -> list[str]:
+    """Attempts whose state has lasted longer than its lease: the clock has them looked after.
+
+    An attempt that was being placed becomes unknown here, and never goes back to claimed.
+    """
+    stale = (
+        select(_attempt.c.id)
+        .where(
+            _attempt.c.state.not_in([AttemptState.SETTLED, AttemptState.CLAIMED]),
+            _attempt.c.lease_until < wall,
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = [row.id for row in connection.execute(stale)]
+    if ids:
+        mine = _attempt.c.id.in_(ids)
+        connection.execute(update(_attempt).where(mine).values(lease_until=wall + ASK_LEASE))
+        connection.execute(
+            update(_attempt)
+            .where(mine, _attempt.c.state == AttemptState.PLACING)
+            .values(state=AttemptState.UNKNOWN)
+        )
+    return ids
+
+
+def past_window(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Calls that the provider still queues although their window is over: they are to be cancelled."""
+    rows = connection.execute(
+        select(_attempt.c.id)
+        .where(
+            _attempt.c.state == AttemptState.PLACED,
+            _attempt.c.provider_rank < CallStatus.DIALLED.rank,
+            _attempt.c.window_end <= now,
+        )
+        .limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+def _load(attempt_id: str) -> AnySelect:
+    return (
+        select(
+            _attempt.c.id,
+            _attempt.c.state,
+            _attempt.c.window_end,
+            _attempt.c.asked_at,
+            _attempt.c.call_id,
+            _callback.c.id.label("callback_id"),
+            _callback.c.state.label("callback_state"),
+            _callback.c.due_at,
+            _callback.c.channel,
+            _callback.c.country,
+            _callback.c.language,
+            _address.c.id.label("address_id"),
+            _address.c.kind,
+            _address.c.sealed,
+            exists().where(_stop.c.index == _address.c.stop_index).label("stopped"),
+        )
+        .join(_callback, _callback.c.id == _attempt.c.callback_id)
+        .join(_address, _address.c.id == _callback.c.address_id)
+        .where(_attempt.c.id == attempt_id)
+    )
+
+
+def _order(row: AnyRow, sealer: Sealer, asked_at: datetime) -> Order:
+    return Order(
+        attempt_id=row.id,
+        callback_id=row.callback_id,
+        channel=row.channel,
+        to=sealer.open_address(row.address_id, row.kind, row.sealed),
+        address_id=row.address_id,
+        country=row.country,
+        language=row.language,
+        asked_at=asked_at,
+        state=row.state,
+        call_id=row.call_id,
+    )

@@ -1,0 +1,335 @@
+"""What becomes of a callback: plan it, follow its attempts, settle them, and plan again or give up.
+
+Every function works inside the caller's transaction. A settled attempt never changes again, so
+repeated and late reports do nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, exists, select, update
+
+from bot.callbacks.plan import Explanation, GiveUp, Planned, Request, Verdict, explain, plan
+from bot.callbacks.policy import Policy, from_mapping
+from bot.callbacks.preference import parse
+from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
+from bot.flow.events import ConsentScope, Outcome
+from bot.storage.tables import (
+    AddressRow,
+    Attempt,
+    Audit,
+    Callback,
+    Client,
+    Consent,
+    Conversation,
+    Stop,
+    table,
+)
+from bot.storage.types import AnyRow, AnySelect
+
+_attempt = table(Attempt)
+_callback = table(Callback)
+_consent = table(Consent)
+_conversation = table(Conversation)
+_address = table(AddressRow)
+_stop = table(Stop)
+_audit = table(Audit)
+_client = table(Client)
+
+GRACE = timedelta(seconds=10)
+"""After a call is over, how long a last reordered turn is waited for."""
+TALK_LEASE = timedelta(minutes=10)
+"""How long an answered call may go without a turn before the provider is asked how it is."""
+NOT_IN_USE = frozenset({"404", "484", "604"})
+"""SIP codes that say that the number does not exist (RFC 3261); others may pass."""
+LONGER_IF_ASKED = timedelta(days=7)
+"""How far a worker's own wish for another time may reach beyond the client's last day."""
+_SOON = timedelta(minutes=30)
+
+
+# --- planning ---------------------------------------------------------------------------------
+
+
+def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict:
+    """Plan a callback that is not under way and write when it is due, or why it is given up."""
+    row = connection.execute(_callback_row(callback_id)).one()
+    stopped = connection.execute(
+        select(
+            exists().where(_stop.c.index == _address.c.stop_index, _address.c.id == row.address_id)
+        ).select_from(_address)
+    ).scalar()
+    verdict: Verdict
+    if stopped:
+        _finish(connection, callback_id, CallbackState.STOPPED, now, GiveUp.STOPPED.value)
+        return plan(replace(_request(connection, row), stop=GiveUp.STOPPED), _policy(row.policy), now)
+    verdict = plan(_request(connection, row), _policy(row.policy), now)
+    _write(connection, callback_id, verdict, now)
+    return verdict
+
+
+def explanation(connection: Connection, callback_id: str, now: datetime) -> Explanation:
+    """Why a callback is planned as it is: each day of its period and what became of it."""
+    row = connection.execute(_callback_row(callback_id)).one()
+    return explain(_request(connection, row), _policy(row.policy), now)
+
+
+def _callback_row(callback_id: str) -> AnySelect:
+    return (
+        select(_callback, _client.c.policy)
+        .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
+        .outerjoin(_client, _client.c.id == _audit.c.client_id)
+        .where(_callback.c.id == callback_id)
+    )
+
+
+@lru_cache(maxsize=256)
+def _parsed_policy(text: str) -> Policy:
+    return from_mapping(json.loads(text))
+
+
+def _policy(text: str | None) -> Policy:
+    return _parsed_policy(text) if text else Policy()
+
+
+def _request(connection: Connection, row: AnyRow) -> Request:
+    attempts = connection.execute(
+        select(_attempt.c.claimed_at, _attempt.c.disposition).where(
+            _attempt.c.callback_id == row.id,
+            _attempt.c.state == AttemptState.SETTLED,
+            _attempt.c.disposition != Disposition.RELEASED,
+        )
+    ).all()
+    dispositions = [attempt.disposition for attempt in attempts]
+    return Request(
+        preference=parse(row.preference) if row.preference else None,
+        timezone=ZoneInfo(row.timezone),
+        country=row.country,
+        region=row.region,
+        first_day=row.first_day,
+        last_day=row.last_day,
+        attempts=tuple(attempt.claimed_at for attempt in attempts),
+        third_party=dispositions.count(Disposition.THIRD_PARTY),
+        unverified=dispositions.count(Disposition.UNVERIFIED),
+    )
+
+
+def _write(connection: Connection, callback_id: str, verdict: Verdict, now: datetime) -> None:
+    if isinstance(verdict, Planned):
+        connection.execute(
+            update(_callback)
+            .where(_callback.c.id == callback_id)
+            .values(
+                state=CallbackState.SCHEDULED,
+                due_at=verdict.due_at,
+                window_end=verdict.window_end,
+                give_up_reason=None,
+                updated_at=now,
+            )
+        )
+    else:
+        _finish(connection, callback_id, CallbackState.GIVEN_UP, now, verdict.reason.value)
+
+
+def _finish(
+    connection: Connection, callback_id: str, state: CallbackState, now: datetime, reason: str | None = None
+) -> None:
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.id == callback_id)
+        .values(state=state, due_at=None, window_end=None, give_up_reason=reason, updated_at=now)
+    )
+
+
+# --- following an attempt ---------------------------------------------------------------------
+
+
+def progress(
+    connection: Connection,
+    attempt_id: str,
+    status: CallStatus,
+    now: datetime,
+    wall: datetime,
+    *,
+    call_id: str,
+    code: str | None = None,
+    seconds: int | None = None,
+    answered_by: str | None = None,
+) -> None:
+    """Take a provider's report of how far a call came, in any order and any number of times."""
+    values: dict[str, object] = {"provider_rank": status.rank, "call_id": call_id}
+    if status is CallStatus.COMPLETED:
+        values |= {"state": AttemptState.ENDED, "lease_until": wall + GRACE}
+    elif status is CallStatus.IN_PROGRESS:
+        values |= {"state": AttemptState.ANSWERED, "answered_at": now, "lease_until": wall + TALK_LEASE}
+    elif not status.terminal:
+        values |= {"state": AttemptState.PLACED}
+    if answered_by:
+        values["answered_by"] = answered_by
+    moved = connection.execute(
+        update(_attempt)
+        .where(
+            _attempt.c.id == attempt_id,
+            _attempt.c.provider_rank < status.rank,
+            _attempt.c.state != AttemptState.SETTLED,
+        )
+        .values(**values)
+    )
+    if status.terminal:
+        connection.execute(
+            update(_attempt)
+            .where(_attempt.c.id == attempt_id, _attempt.c.ended_at.is_(None))
+            .values(ended_at=now, seconds=seconds, code=code)
+        )
+    if moved.rowcount and status.terminal:
+        _over(connection, attempt_id, status, now, code)
+
+
+def _over(
+    connection: Connection, attempt_id: str, status: CallStatus, now: datetime, code: str | None
+) -> None:
+    if status is CallStatus.COMPLETED:
+        answered_by = connection.execute(
+            select(_attempt.c.answered_by).where(_attempt.c.id == attempt_id)
+        ).scalar_one()
+        if is_machine(answered_by):
+            settle(connection, attempt_id, Disposition.MACHINE, now)
+        return
+    settle(
+        connection,
+        attempt_id,
+        {
+            CallStatus.BUSY: Disposition.BUSY,
+            CallStatus.NO_ANSWER: Disposition.NO_ANSWER,
+            CallStatus.CANCELED: Disposition.EXPIRED,
+            CallStatus.FAILED: Disposition.WRONG_NUMBER if code in NOT_IN_USE else Disposition.FAILED,
+        }[status],
+        now,
+    )
+
+
+def is_machine(answered_by: str | None) -> bool:
+    """Whether answering-machine detection heard a machine or a fax; ``human`` and ``unknown`` hear the opening."""
+    return answered_by is not None and (answered_by.startswith("machine") or answered_by == "fax")
+
+
+def answered(connection: Connection, attempt_id: str, call_id: str, now: datetime, wall: datetime) -> None:
+    """Somebody took the call: the conversation begins or goes on."""
+    connection.execute(
+        update(_attempt)
+        .where(
+            _attempt.c.id == attempt_id,
+            _attempt.c.state.in_(
+                [AttemptState.PLACING, AttemptState.UNKNOWN, AttemptState.PLACED, AttemptState.ANSWERED]
+            ),
+        )
+        .values(
+            state=AttemptState.ANSWERED,
+            call_id=call_id,
+            answered_at=now,
+            lease_until=wall + TALK_LEASE,
+        )
+    )
+
+
+def heard_machine(
+    connection: Connection, attempt_id: str, call_id: str, answered_by: str, now: datetime
+) -> None:
+    """A machine or a fax took the call: we are silent, and the attempt is over."""
+    connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state != AttemptState.SETTLED)
+        .values(answered_by=answered_by, call_id=call_id, answered_at=now)
+    )
+    settle(connection, attempt_id, Disposition.MACHINE, now)
+
+
+# --- settling ---------------------------------------------------------------------------------
+
+
+def conversation_ended(
+    connection: Connection, attempt_id: str, outcome: Outcome, now: datetime, preference: str | None
+) -> None:
+    """The flow came to an end (or the call broke off): settle the attempt accordingly."""
+    settle(connection, attempt_id, OF_OUTCOME[outcome], now, preference=preference)
+
+
+def settle(
+    connection: Connection,
+    attempt_id: str,
+    disposition: Disposition,
+    now: datetime,
+    *,
+    preference: str | None = None,
+) -> bool:
+    """Settle an attempt once and for all, and plan the callback's next step. False if it was settled already."""
+    settled = connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state != AttemptState.SETTLED)
+        .values(state=AttemptState.SETTLED, disposition=disposition, settled_at=now)
+        .returning(_attempt.c.callback_id)
+    ).scalar_one_or_none()
+    if settled is None:
+        return False
+    _after(connection, settled, attempt_id, disposition, now, preference)
+    return True
+
+
+def _after(
+    connection: Connection,
+    callback_id: str,
+    attempt_id: str,
+    disposition: Disposition,
+    now: datetime,
+    preference: str | None,
+) -> None:
+    state = connection.execute(select(_callback.c.state).where(_callback.c.id == callback_id)).scalar_one()
+    if state != CallbackState.DIALLING:
+        return
+    if disposition in FINAL:
+        _finish(connection, callback_id, FINAL[disposition], now)
+    elif disposition is Disposition.WRONG_NUMBER:
+        _finish(connection, callback_id, CallbackState.GIVEN_UP, now, GiveUp.WRONG_NUMBER.value)
+    elif reason := _wants_no_more(connection, attempt_id, disposition):
+        _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
+    elif preference is not None:
+        _move(connection, callback_id, preference, now)
+    else:
+        schedule(connection, callback_id, now)
+
+
+def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposition) -> str | None:
+    """Whether the worker said in this call that nobody should call again after it."""
+    scope = {
+        Disposition.CUT_OFF: ConsentScope.CALL_IF_CUT_OFF,
+        Disposition.ENDED_EARLY: ConsentScope.CONTACT_AGAIN,
+    }.get(disposition)
+    if scope is None:
+        return None
+    given = connection.execute(
+        select(_consent.c.given)
+        .join(_conversation, _conversation.c.id == _consent.c.conversation_id)
+        .where(_conversation.c.attempt_id == attempt_id, _consent.c.scope == scope)
+        .order_by(_consent.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return disposition.value if given is False else None
+
+
+def _move(connection: Connection, callback_id: str, preference: str, now: datetime) -> None:
+    """Whoever answered asked for another time: it beats the spacing, and a week more than the client's last day."""
+    row = connection.execute(_callback_row(callback_id)).one()
+    today = now.astimezone(ZoneInfo(row.timezone)).date()
+    last_day: date = max(row.last_day, today + LONGER_IF_ASKED)
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.id == callback_id)
+        .values(preference=str(parse(preference)), last_day=last_day)
+    )
+    moved = connection.execute(_callback_row(callback_id)).one()
+    soon = replace(_policy(moved.policy), spacing_hours=_SOON.total_seconds() / 3600, attempts_per_day=24)
+    _write(connection, callback_id, plan(_request(connection, moved), soon, now), now)

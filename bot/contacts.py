@@ -1,0 +1,180 @@
+"""Addresses, the people behind them, and the stop list.
+
+An address is found by its blind index; the clear text is sealed. A phone may be shared: addresses are
+linked to contacts, and contacts are never merged by guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import phonenumbers
+from phonenumbers import timezone as phone_timezone
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from bot.callbacks.states import CallbackState
+from bot.ids import new_id
+from bot.messages import Address, AddressKind, Reveal
+from bot.privacy.seal import Sealer
+from bot.storage.tables import AddressRow, Callback, Contact, ContactAddress, Outbox, Stop, table
+
+_address = table(AddressRow)
+_contact = table(Contact)
+_link = table(ContactAddress)
+_stop = table(Stop)
+_callback = table(Callback)
+_outbox = table(Outbox)
+
+
+class StopReason(StrEnum):
+    """Why an address is on the stop list."""
+
+    WORKER = "worker"
+    UNSAFE = "unsafe"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An address as we know it."""
+
+    id: str
+    language: str | None
+    country: str | None
+    stopped: bool
+
+
+def find(connection: Connection, sealer: Sealer, address: Address) -> Known | None:
+    """The row of an address, or None if it was never seen."""
+    row = connection.execute(
+        select(_address.c.id, _address.c.language, _address.c.country, _stop.c.index.label("stop"))
+        .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
+        .where(_address.c.kind == address.kind, _address.c.index == sealer.address_index(address))
+    ).one_or_none()
+    return Known(row.id, row.language, row.country, row.stop is not None) if row else None
+
+
+def remember(
+    connection: Connection, sealer: Sealer, address: Address, now: datetime, country: str | None = None
+) -> Known:
+    """The row of an address, made if it is new. The stop list is obeyed also for one that was purged."""
+    known = find(connection, sealer, address)
+    if known is not None:
+        return known
+    row_id = new_id()
+    stop_index = sealer.stop_index(address)
+    country = country or country_of(address)
+    connection.execute(
+        insert(_address).values(
+            id=row_id,
+            kind=address.kind,
+            index=sealer.address_index(address),
+            stop_index=stop_index,
+            sealed=sealer.seal_address(row_id, address),
+            country=country,
+            created_at=now,
+        )
+    )
+    stopped = connection.execute(select(exists().where(_stop.c.index == stop_index))).scalar()
+    return Known(row_id, None, country, bool(stopped))
+
+
+def country_of(address: Address) -> str | None:
+    """The ISO 3166 code of a phone number's country; None for other addresses and shared codes."""
+    number = _parsed(address)
+    return phonenumbers.region_code_for_number(number) if number else None
+
+
+def timezone_of(address: Address) -> str | None:
+    """The first IANA zone in which a phone number can lie; None if that cannot be told."""
+    number = _parsed(address)
+    zones = phone_timezone.time_zones_for_number(number) if number else ()
+    return zones[0] if zones and zones[0] != "Etc/Unknown" else None
+
+
+def _parsed(address: Address) -> phonenumbers.PhoneNumber | None:
+    if address.kind is not AddressKind.PHONE:
+        return None
+    try:
+        return phonenumbers.parse(address.reveal(Reveal.INDEX), None)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def speaks(connection: Connection, address_id: str, language: str) -> None:
+    """The worker confirmed a language on this address."""
+    connection.execute(update(_address).where(_address.c.id == address_id).values(language=language))
+
+
+def new_contact(connection: Connection, address_id: str, now: datetime, *, how: str, **values: object) -> str:
+    """A new person on an address. ``how`` we know: ``auditor`` or ``self``."""
+    contact_id = new_id()
+    connection.execute(insert(_contact).values(id=contact_id, created_at=now, **values))
+    connection.execute(
+        insert(_link).values(contact_id=contact_id, address_id=address_id, how=how, created_at=now)
+    )
+    return contact_id
+
+
+def set_pass_word(connection: Connection, sealer: Sealer, contact_id: str, digits: str) -> None:
+    """Keep the keyed digest of a pass-word that the worker chose."""
+    connection.execute(
+        update(_contact)
+        .where(_contact.c.id == contact_id)
+        .values(pass_word_digest=sealer.pass_word_digest(contact_id, digits))
+    )
+
+
+# --- stop -------------------------------------------------------------------------------------
+
+
+def stop(
+    connection: Connection, address_id: str, contact_id: str | None, reason: StopReason, now: datetime
+) -> None:
+    """Never contact this person again: every linked address goes on the stop list, what was planned is called off.
+
+    With a known contact all of her addresses are meant. Without, it is this address, and those of its
+    contact if it has only one; on a shared phone nobody else's addresses are touched.
+    """
+    addresses = _linked(connection, address_id, contact_id)
+    indexes = connection.execute(select(_address.c.stop_index).where(_address.c.id.in_(addresses))).scalars()
+    for index in indexes.all():
+        if not connection.execute(select(exists().where(_stop.c.index == index))).scalar():
+            connection.execute(insert(_stop).values(index=index, reason=reason, created_at=now))
+    _call_off(connection, addresses, reason, now)
+
+
+def lift_stop(connection: Connection, address_id: str) -> None:
+    """The worker's own explicit word lifts the stop of this address, and of no other."""
+    index = select(_address.c.stop_index).where(_address.c.id == address_id).scalar_subquery()
+    connection.execute(delete(_stop).where(_stop.c.index == index))
+
+
+def _linked(connection: Connection, address_id: str, contact_id: str | None) -> list[str]:
+    owners = (
+        [contact_id]
+        if contact_id
+        else list(
+            connection.execute(select(_link.c.contact_id).where(_link.c.address_id == address_id)).scalars()
+        )
+    )
+    if len(owners) != 1:
+        return [address_id]
+    linked = connection.execute(select(_link.c.address_id).where(_link.c.contact_id == owners[0])).scalars()
+    return sorted({address_id, *linked})
+
+
+def _call_off(connection: Connection, addresses: list[str], reason: StopReason, now: datetime) -> None:
+    state = CallbackState.UNSAFE if reason is StopReason.UNSAFE else CallbackState.STOPPED
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.address_id.in_(addresses), _callback.c.state == CallbackState.SCHEDULED)
+        .values(state=state, due_at=None, window_end=None, give_up_reason=state.value, updated_at=now)
+    )
+    connection.execute(
+        update(_outbox)
+        .where(_outbox.c.address_id.in_(addresses), _outbox.c.state == "queued")
+        .values(state="cancelled")
+    )

@@ -1,0 +1,343 @@
+"""Events of a sprint become rows: answers, consents, cases, callbacks, stops. All in the caller's transaction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, insert, select, update
+
+from bot import contacts
+from bot.callbacks import settle
+from bot.callbacks.preference import parse
+from bot.callbacks.states import CallbackState
+from bot.cases import opening
+from bot.contacts import StopReason
+from bot.flow.events import (
+    Answered,
+    CallbackRequested,
+    ConsentGiven,
+    Ended,
+    Event,
+    GrievanceRaised,
+    HandoffRequested,
+    LanguageChosen,
+    Outcome,
+    PassWordChosen,
+    StartRequested,
+    StopRequested,
+    TextInvited,
+    UnsafeFlagged,
+    Verified,
+)
+from bot.flow.words import digits
+from bot.ids import new_id
+from bot.messages import Address, Channel
+from bot.privacy.seal import Sealer
+from bot.storage.tables import (
+    AddressRow,
+    Answer,
+    Audit,
+    Callback,
+    Consent,
+    Contact,
+    Conversation,
+    RecordingRow,
+    table,
+)
+
+_answer = table(Answer)
+_consent = table(Consent)
+_recording = table(RecordingRow)
+_conversation = table(Conversation)
+_callback = table(Callback)
+_contact = table(Contact)
+_audit = table(Audit)
+_address = table(AddressRow)
+
+REQUESTED_FOR = timedelta(days=14)
+"""How long a callback that was asked for on the hotline is tried."""
+CARD_QUESTIONS = frozenset({"card_number", "place"})
+"""Questions of the hotline whose answer may hold the number of the worker's card."""
+_CARD = re.compile(r"(?<!\d)\d{6}(?!\d)")
+UNCLASSIFIED = "unclassified"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a conversation while a sprint is written."""
+
+    conversation_id: str
+    channel: Channel
+    address_id: str | None
+    contact_id: str | None
+    attempt_id: str | None
+    audit_id: str | None
+    language: str
+    answers: int
+    """How many answers it has so far."""
+    address: Address | None = None
+    """The address in clear, only while the worker is on it: for the zone of its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the events changed of the conversation itself."""
+
+    standing: Standing
+    outcome: Outcome | None
+    stopped: bool
+    """The worker said stop: the one text that still goes out confirms it."""
+    invited: bool
+    """The worker asked on the telephone to be written to."""
+
+
+def apply(
+    connection: Connection,
+    sealer: Sealer,
+    standing: Standing,
+    events: tuple[Event, ...],
+    now: datetime,
+    matched: str | None,
+) -> Applied:
+    """Write what a sprint's events say. ``matched`` is the contact whose pass-word was given in it."""
+    writing = _Writing(connection, sealer, standing, now, matched)
+    for event in events:
+        writing.take(event)
+    return writing.finish()
+
+
+class _Writing:
+    """The events of one sprint on their way into rows: one method for each kind of event."""
+
+    def __init__(
+        self, connection: Connection, sealer: Sealer, standing: Standing, now: datetime, matched: str | None
+    ) -> None:
+        self.connection = connection
+        self.sealer = sealer
+        self.standing = standing
+        self.now = now
+        self.matched = matched
+        self.outcome: Outcome | None = None
+        self.preference: str | None = None
+        self.stopped = False
+        self.invited = False
+        self.raised: list[GrievanceRaised] = []
+        self.answers: list[dict[str, object]] = []
+        self.recordings: list[tuple[str, str]] = []
+
+    @singledispatchmethod
+    def take(self, event: Event) -> None:
+        """Take one event; each kind has its own method below."""
+        raise TypeError(f"no rows are known for {type(event).__name__}")
+
+    @take.register
+    def _(self, event: Answered) -> None:
+        row_id = new_id()
+        text = self.sealer.seal_text(f"answer.text_sealed:{row_id}", event.text) if event.text else None
+        self.answers.append(
+            {
+                "id": row_id,
+                "conversation_id": self.standing.conversation_id,
+                "n": self.standing.answers + len(self.answers) + 1,
+                "question": event.question,
+                "kind": event.kind,
+                "code": event.code,
+                "text_sealed": text,
+                "created_at": self.now,
+            }
+        )
+        if event.recording:
+            self.recordings.append((event.recording, row_id))
+        if self.standing.audit_id is None:
+            audit_id = _audit_of_card(self.connection, event)
+            self.standing = replace(self.standing, audit_id=audit_id)
+
+    @take.register
+    def _(self, event: GrievanceRaised) -> None:
+        self.raised.append(event)
+
+    @take.register
+    def _(self, event: ConsentGiven) -> None:
+        self.connection.execute(
+            insert(_consent).values(
+                id=new_id(),
+                conversation_id=self.standing.conversation_id,
+                scope=event.scope,
+                given=event.given,
+                created_at=self.now,
+            )
+        )
+
+    @take.register
+    def _(self, event: LanguageChosen) -> None:
+        self.standing = replace(self.standing, language=event.language)
+        if self.standing.address_id:
+            contacts.speaks(self.connection, self.standing.address_id, event.language)
+
+    @take.register
+    def _(self, _event: Verified) -> None:
+        self.standing = replace(self.standing, contact_id=self.matched)
+
+    @take.register
+    def _(self, event: PassWordChosen) -> None:
+        self.standing = _with_contact(self.connection, self.standing, self.now)
+        if self.standing.contact_id:
+            contacts.set_pass_word(self.connection, self.sealer, self.standing.contact_id, event.digits)
+
+    @take.register
+    def _(self, event: CallbackRequested) -> None:
+        if event.reason == "requested":
+            self.standing = _with_contact(self.connection, self.standing, self.now)
+            _promise(self.connection, self.standing, event.preference, self.now)
+        else:
+            self.preference = event.preference
+
+    @take.register
+    def _(self, _event: HandoffRequested) -> None:
+        self.raised.append(GrievanceRaised("wants_a_person", UNCLASSIFIED, "S3"))
+
+    @take.register
+    def _(self, _event: TextInvited) -> None:
+        self.invited = True
+
+    @take.register
+    def _(self, event: UnsafeFlagged) -> None:
+        self.raised.append(GrievanceRaised("duress", "threat", "S1" if event.threat else "S2"))
+        self._stop(StopReason.UNSAFE)
+
+    @take.register
+    def _(self, _event: StopRequested) -> None:
+        self.stopped = True
+        self._stop(StopReason.WORKER)
+
+    @take.register
+    def _(self, _event: StartRequested) -> None:
+        if self.standing.address_id:
+            contacts.lift_stop(self.connection, self.standing.address_id)
+
+    @take.register
+    def _(self, event: Ended) -> None:
+        self.outcome = event.outcome
+
+    def finish(self) -> Applied:
+        """Write what was gathered: answers with their recordings, the case, the end of an attempt."""
+        if self.answers:
+            self.connection.execute(insert(_answer), self.answers)
+            for provider_id, answer_id in self.recordings:
+                keep_recording(
+                    self.connection, self.standing.conversation_id, provider_id, self.now, answer_id=answer_id
+                )
+            self.standing = replace(self.standing, answers=self.standing.answers + len(self.answers))
+        if self.raised:
+            standing = self.standing
+            source = opening.Source(
+                standing.conversation_id, standing.contact_id, standing.audit_id, standing.language
+            )
+            opening.record(self.connection, source, self.raised, self.now)
+        if self.outcome is not None and self.standing.attempt_id:
+            settle.conversation_ended(
+                self.connection, self.standing.attempt_id, self.outcome, self.now, self.preference
+            )
+        return Applied(self.standing, self.outcome, self.stopped, self.invited)
+
+    def _stop(self, reason: StopReason) -> None:
+        if self.standing.address_id:
+            contacts.stop(
+                self.connection, self.standing.address_id, self.standing.contact_id, reason, self.now
+            )
+
+
+def keep_recording(
+    connection: Connection,
+    conversation_id: str,
+    provider_id: str,
+    now: datetime,
+    *,
+    answer_id: str | None = None,
+) -> None:
+    """A recording is to be fetched from the provider. One that is known already stays as it is."""
+    known = connection.execute(select(_recording.c.id).where(_recording.c.provider_id == provider_id)).first()
+    if known is None:
+        connection.execute(
+            insert(_recording).values(
+                id=new_id(),
+                conversation_id=conversation_id,
+                answer_id=answer_id,
+                provider_id=provider_id,
+                state="due",
+                due_at=now,
+                tries=0,
+                created_at=now,
+            )
+        )
+
+
+def _audit_of_card(connection: Connection, event: Answered) -> str | None:
+    if event.question not in CARD_QUESTIONS:
+        return None
+    found = _CARD.search(digits(event.text or event.code or ""))
+    if found is None:
+        return None
+    return connection.execute(
+        select(_audit.c.id).where(_audit.c.card_code == found.group())
+    ).scalar_one_or_none()
+
+
+def _with_contact(connection: Connection, standing: Standing, now: datetime) -> Standing:
+    """A worker who wants to be called back becomes a contact, who will prove herself by her pass-word."""
+    if standing.contact_id or standing.address_id is None:
+        return standing
+    contact_id = contacts.new_contact(
+        connection, standing.address_id, now, how="self", language=standing.language
+    )
+    return replace(standing, contact_id=contact_id)
+
+
+def _promise(connection: Connection, standing: Standing, preference: str, now: datetime) -> None:
+    """A callback at the time that the worker chose. A newer wish replaces one that is not under way."""
+    if standing.contact_id is None or standing.address_id is None:
+        return
+    country = connection.execute(
+        select(_address.c.country).where(_address.c.id == standing.address_id)
+    ).scalar_one()
+    zone = (contacts.timezone_of(standing.address) if standing.address else None) or "UTC"
+    today = now.astimezone(ZoneInfo(zone)).date()
+    connection.execute(
+        update(_contact).where(_contact.c.id == standing.contact_id).values(timezone=zone, country=country)
+    )
+    connection.execute(
+        update(_callback)
+        .where(
+            _callback.c.address_id == standing.address_id,
+            _callback.c.kind == "requested",
+            _callback.c.state == CallbackState.SCHEDULED,
+        )
+        .values(state=CallbackState.GIVEN_UP, give_up_reason="replaced", due_at=None, updated_at=now)
+    )
+    callback_id = new_id()
+    connection.execute(
+        insert(_callback).values(
+            id=callback_id,
+            contact_id=standing.contact_id,
+            address_id=standing.address_id,
+            audit_id=standing.audit_id,
+            kind="requested",
+            round=1,
+            channel=Channel.VOICE,
+            language=standing.language,
+            timezone=zone,
+            country=country or "",
+            preference=str(parse(preference)),
+            first_day=today,
+            last_day=today + REQUESTED_FOR,
+            state=CallbackState.SCHEDULED,
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    settle.schedule(connection, callback_id, now)

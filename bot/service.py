@@ -1,0 +1,88 @@
+"""Everything that a door, a job or a command needs, put together once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from bot.clock import Clock, SystemClock, wall_time
+from bot.flow.catalog import Catalogs
+from bot.flow.library import Library
+from bot.privacy.keys import Keyring, load
+from bot.privacy.seal import Sealer
+from bot.revisions import open_library
+from bot.settings import Settings
+from bot.storage.database import Database, open_database
+from bot.storage.tables import Heartbeat, table
+
+_heartbeat = table(Heartbeat)
+
+DEMO_CLOCK = "demo_clock"
+"""The row of the table ``heartbeat`` that only a demo's database has; its value is the offset in seconds."""
+_REREAD_SECONDS = 0.25
+
+
+class DemoClock:
+    """The real time plus what the demo was moved forward, shared by all processes through the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._offset = timedelta()
+        self._read_at = float("-inf")
+
+    def now(self) -> datetime:
+        """The demo's time, UTC; a move is seen within a quarter of a second."""
+        if time.monotonic() - self._read_at > _REREAD_SECONDS:
+            self._offset = timedelta(seconds=_offset(self._database) or 0.0)
+            self._read_at = time.monotonic()
+        return wall_time() + self._offset
+
+
+@dataclass(frozen=True)
+class Service:
+    """The heart, ready for use."""
+
+    settings: Settings
+    database: Database
+    keyring: Keyring
+    sealer: Sealer
+    clock: Clock
+    library: Library
+    catalogs: Catalogs
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether this database belongs to a demo, whose clock can be moved."""
+        return isinstance(self.clock, DemoClock)
+
+
+def open_service(settings: Settings) -> Service:
+    """Check keys, database, schema and flows. Raises :class:`bot.errors.ConfigurationError`."""
+    ring = load(settings.voiceback_keys)
+    database = open_database(settings.database_url)
+    database.check_schema()
+    clock: Clock = DemoClock(database) if _offset(database) is not None else SystemClock()
+    return Service(
+        settings=settings,
+        database=database,
+        keyring=ring,
+        sealer=Sealer(ring),
+        clock=clock,
+        library=open_library(database, settings.voiceback_flows, clock),
+        catalogs=Catalogs.open(settings.voiceback_locales),
+    )
+
+
+def _offset(database: Database) -> float | None:
+    try:
+        with database.read() as connection:
+            return connection.execute(
+                select(_heartbeat.c.value).where(_heartbeat.c.name == DEMO_CLOCK)
+            ).scalar_one_or_none()
+    except DBAPIError:
+        # A database that is away for a moment must not stop the clock that its retries wait for.
+        return 0.0

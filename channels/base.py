@@ -1,0 +1,81 @@
+"""The channel contract: what each file of this folder promises, and the registry of those that are set up.
+
+A channel reads top to bottom: capabilities, receive, render, send, status. It verifies and parses what
+a provider sends (:meth:`Channel.receive`), turns a prompt into its own form (:meth:`Channel.render`),
+sends (:meth:`Channel.send`, raising :class:`bot.errors.SendError`), and reads delivery reports
+(:meth:`Channel.status`). It stores nothing: ``bot.intake`` and ``bot.outbox`` do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from werkzeug.wrappers import Request
+
+from bot.intake import Place
+from bot.messages import Capabilities, Inbound, Outbound, Prompt, Receipt, StatusUpdate
+from bot.messages import Channel as Name
+from bot.settings import Settings
+
+MAX_BODY_BYTES = 128 * 1024
+"""No honest webhook of a text channel is larger; more is refused with 413 before it is read."""
+
+
+class Channel(Protocol):
+    """A channel in writing. (The telephone answers within the request: see ``channels/voice.py``.)"""
+
+    capabilities: Capabilities
+
+    def receive(self, request: Request) -> list[Inbound]:
+        """Verify and parse a webhook. Raises :class:`bot.errors.UnverifiedRequest` or ``BadRequest``."""
+        ...
+
+    def render(self, prompt: Prompt, place: Place) -> list[str]:
+        """The texts to send for a prompt, each within the channel's limit."""
+        ...
+
+    def send(self, outbound: Outbound, country: str | None) -> Receipt:
+        """Send one text. Raises :class:`bot.errors.SendError`, whose outcome says whether it may have gone out."""
+        ...
+
+    def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:
+        """Ask the provider which texts like this one it took since ``since`` (wall time)."""
+        ...
+
+    def status(self, request: Request) -> StatusUpdate | None:
+        """Verify and parse a delivery report; None for one that tells nothing."""
+        ...
+
+
+def registry(settings: Settings) -> dict[Name, Channel]:
+    """The channels in writing that are set up, by name. A channel without settings is off."""
+    from channels.sms import SMS
+
+    found: dict[Name, Channel] = {}
+    if settings.sms_on:
+        found[Name.SMS] = SMS(settings)
+    return found
+
+
+def written(prompt: Prompt, limit: int) -> list[str]:
+    """A prompt as plain text: the texts, then one line per option (``1 Yes``), cut at ``limit`` characters."""
+    lines = [*prompt.texts, *(f"{option.key} {option.label}" for option in prompt.options)]
+    parts: list[str] = []
+    for piece in (piece for line in lines for piece in _pieces(line, limit)):
+        if parts and len(parts[-1]) + 1 + len(piece) <= limit:
+            parts[-1] += f"\n{piece}"
+        else:
+            parts.append(piece)
+    return parts
+
+
+def _pieces(line: str, limit: int) -> list[str]:
+    """Cut an over-long line at spaces where there are any; scripts without spaces are cut where they must be."""
+    pieces = []
+    while len(line) > limit:
+        at = line.rfind(" ", limit // 2, limit)
+        at = at if at > 0 else limit
+        pieces.append(line[:at].rstrip())
+        line = line[at:].lstrip()
+    return [*pieces, line] if line else pieces

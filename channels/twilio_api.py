@@ -1,0 +1,118 @@
+"""What SMS and voice share of Twilio: the client, the signature, and what its error codes mean.
+
+Sources: Twilio's pages on webhook security and error codes, and the source of its SDK 9.13.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import NoReturn
+
+import requests
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.request_validator import SIGNATURE_HEADER, RequestValidator
+from twilio.rest import Client
+from werkzeug.wrappers import Request
+
+from bot.errors import SendError, SendOutcome, UnverifiedRequest
+from bot.settings import Settings
+
+TIMEOUT_SECONDS = 10
+"""The SDK's own default is to wait for ever."""
+RETRY_HINT = "#rc=3&rp=all"
+"""Connection override: Twilio asks again, up to three times, when we answer 5xx or not at all."""
+
+# The SDK logs addresses with query parameters, and those hold numbers.
+logging.getLogger("twilio.http_client").setLevel(logging.WARNING)
+
+
+@lru_cache(maxsize=4)
+def client(account: str, token: str, base: str) -> Client:
+    """A client with a time-out; ``base`` replaces the API's address if it is not empty."""
+    made = Client(account, token, http_client=TwilioHttpClient(timeout=TIMEOUT_SECONDS))
+    if base:
+        made.api.base_url = base
+        made.messaging.base_url = base
+    return made
+
+
+def client_of(settings: Settings) -> Client:
+    """The client for the account in the settings."""
+    return client(
+        settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value(), settings.twilio_api_base
+    )
+
+
+class Signature:
+    """Checks that a request was signed by Twilio with our auth token, for the address that Twilio called."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._validator = RequestValidator(settings.twilio_auth_token.get_secret_value())
+        self._base = settings.public_base_url
+
+    def check(self, request: Request) -> None:
+        """Raise :class:`UnverifiedRequest` unless the signature fits.
+
+        The address is the public one plus the raw query string; our paths are plain ASCII.
+        """
+        query = request.environ.get("QUERY_STRING", "")
+        url = f"{self._base}{request.path}{'?' + query if query else ''}"
+        given = request.headers.get(SIGNATURE_HEADER, "")
+        params = request.form if request.method == "POST" else {}
+        if not given.isascii() or not self._validator.validate(url, params, given):
+            raise UnverifiedRequest("the signature is missing or wrong")
+
+
+def failure(error: Exception) -> SendError:
+    """What a failed request to Twilio means for us: retry, ask first, or never again."""
+    if isinstance(error, TwilioRestException):
+        return _of_code(error.status, str(error.code or error.status))
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return SendError(SendOutcome.RETRYABLE, "connect_timeout")
+    if isinstance(error, requests.exceptions.ConnectionError) and _refused(error):
+        return SendError(SendOutcome.RETRYABLE, "unreachable")
+    if isinstance(error, (requests.exceptions.RequestException, TwilioException, ValueError)):
+        return SendError(SendOutcome.AMBIGUOUS, type(error).__name__)
+    raise error
+
+
+def raise_failure(error: Exception) -> NoReturn:
+    """Raise :func:`failure`'s error without the original, whose text holds numbers."""
+    raise failure(error) from None
+
+
+def _refused(error: requests.exceptions.ConnectionError) -> bool:
+    """Whether the connection was never made, so that nothing can have been taken."""
+    return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+
+
+_RETRYABLE = frozenset({"20429", "429", "30001", "21611", "30022", "10004", "14107"})
+_OPERATOR = frozenset(
+    {"20003", "20404", "21408", "21606", "21659", "30002", "21210", "21215", "21216", "13227", "21603"}
+)
+_BLOCKED = frozenset({"21610", "30004"})
+_BAD_NUMBER = frozenset({"21211", "21214", "21217", "13224", "21614", "21612", "30005", "30006"})
+
+
+def _of_code(status: int, code: str) -> SendError:
+    if status == 429 or code in _RETRYABLE:
+        return SendError(SendOutcome.RETRYABLE, code)
+    if status >= 500 or code == "20500":
+        return SendError(SendOutcome.AMBIGUOUS, code)
+    return SendError(SendOutcome.PERMANENT, code, action=action_for(code))
+
+
+def action_for(code: str) -> str:
+    """What a permanent error code asks of us: ``operator``, ``blocked``, ``bad_number``, ``later`` or nothing."""
+    if code in _OPERATOR:
+        return "operator"
+    if code in _BLOCKED:
+        return "blocked"
+    if code in _BAD_NUMBER:
+        return "bad_number"
+    return "later" if code in _SOFT else ""
+
+
+_SOFT = frozenset({"30003", "30008", "30036", "30410", "30500"})

@@ -1,0 +1,199 @@
+"""The workers' door over HTTP: ``/channels/…``. Verify, hand to intake, acknowledge; nothing else.
+
+Nothing slow happens before the acknowledgement. A lost database is answered with 503, and the address
+that we gave the provider asks it to come again.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, Response, abort, request, send_file
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import intake, outbox
+from bot.callbacks import settle
+from bot.clock import wall_time
+from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
+from bot.intake import Place
+from bot.messages import Channel as Name
+from bot.messages import Inbound
+from bot.revisions import Watch
+from bot.service import Service
+from channels.base import MAX_BODY_BYTES, Channel, registry
+from channels.voice import Voice, recorded_beside_a_key
+
+_EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+_AUDIO_SECONDS = 7 * 24 * 3600
+
+
+def register(app: Flask, service: Service) -> None:
+    """Hang the doors of all channels that are set up on ``app``."""
+    doors = registry(service.settings)
+    watch = Watch(service.database, service.library, service.clock)
+    blueprint = Blueprint("channels", __name__, url_prefix="/channels")
+    _guard(blueprint)
+    if service.settings.voice_on:
+        _voice_routes(blueprint, service, Voice(service.settings, service.catalogs), watch)
+    _written_routes(blueprint, service, doors, watch)
+    app.register_blueprint(blueprint)
+
+
+def _guard(blueprint: Blueprint) -> None:
+    @blueprint.before_request
+    def limit() -> None:
+        request.max_content_length = MAX_BODY_BYTES
+
+    @blueprint.errorhandler(UnverifiedRequest)
+    def unverified(_error: UnverifiedRequest) -> Response:
+        return _plain("the signature is missing or wrong", 403)
+
+    @blueprint.errorhandler(NotFound)
+    def unknown(_error: NotFound) -> Response:
+        return _plain("not found", 404)
+
+    @blueprint.errorhandler(SQLAlchemyError)
+    @blueprint.errorhandler(ConflictError)
+    def later(_error: Exception) -> Response:
+        answer = _plain("try again", 503)
+        answer.headers["Retry-After"] = "5"
+        return answer
+
+
+# --- in writing -------------------------------------------------------------------------------
+
+
+def _written_routes(blueprint: Blueprint, service: Service, doors: dict[Name, Channel], watch: Watch) -> None:
+    @blueprint.post("/<name>")
+    def receive(name: str) -> Response:
+        door = _door(doors, name)
+        inbounds = door.receive(request)
+        watch.look()
+        for inbound in inbounds:
+            intake.receive(service, door, inbound)
+        return _xml(_EMPTY)
+
+    @blueprint.post("/<name>/status")
+    def status(name: str) -> Response:
+        report = _door(doors, name).status(request)
+        if report is not None:
+            with service.database.write() as connection:
+                outbox.delivered(connection, report, service.clock.now())
+        return Response(status=204)
+
+
+def _door(doors: dict[Name, Channel], name: str) -> Channel:
+    try:
+        return doors[Name(name)]
+    except (KeyError, ValueError):
+        abort(404)
+
+
+# --- by telephone -----------------------------------------------------------------------------
+
+
+def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: Watch) -> None:
+    @blueprint.post("/voice")
+    def incoming() -> Response:
+        inbound = voice.receive(request, 0)
+        watch.look()
+        return _begin(service, voice, inbound, None)
+
+    @blueprint.post("/voice/answer/<attempt_id>")
+    def answer(attempt_id: str) -> Response:
+        inbound = voice.receive(request, 0)
+        answered_by = voice.answered_by(request)
+        if answered_by and settle.is_machine(answered_by):
+            call_id = inbound.event_id.rpartition(":")[0]
+            with service.database.write() as connection:
+                settle.heard_machine(connection, attempt_id, call_id, answered_by, service.clock.now())
+            return _xml(voice.silence())
+        return _begin(service, voice, inbound, attempt_id)
+
+    @blueprint.post("/voice/turn/<conversation_id>")
+    def turn(conversation_id: str) -> Response:
+        return _turn(service, voice, conversation_id)
+
+    @blueprint.post("/voice/recording/<conversation_id>")
+    def recording(conversation_id: str) -> Response:
+        # The same recording usually came with its turn; if that request was lost, this one is the turn.
+        if request.form.get("RecordingStatus", "completed") == "completed":
+            _turn(service, voice, conversation_id)
+        return Response(status=204)
+
+    @blueprint.post("/voice/status/<attempt_id>")
+    def placed_call_status(attempt_id: str) -> Response:
+        _progress(service, voice, attempt_id)
+        return Response(status=204)
+
+    @blueprint.post("/voice/status")
+    def incoming_call_status() -> Response:
+        report = voice.report(request)
+        if report is not None and report.status.terminal:
+            attempt_id = intake.call_over(service, report.call_id)
+            if attempt_id:
+                _progress(service, voice, attempt_id)
+        return Response(status=204)
+
+    @blueprint.post("/voice/fallback")
+    def fallback() -> Response:
+        inbound = voice.receive(request, 0)
+        document = intake.latest_document(service, inbound.event_id.rpartition(":")[0])
+        if document is None:
+            return _xml(voice.render(intake.break_off(service, inbound, None), Place("", 0, ended=True))[0])
+        return _xml(document)
+
+    @blueprint.get("/voice/audio/<language>/<name>.wav")
+    def audio(language: str, name: str) -> Response:
+        path = voice.audio(language, name)
+        if path is None:
+            abort(404)
+        return send_file(path, mimetype="audio/wav", max_age=_AUDIO_SECONDS, conditional=True)
+
+
+def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | None) -> Response:
+    try:
+        return _xml(intake.begin_call(service, voice, inbound, attempt_id))
+    except EngineError:
+        goodbye = intake.break_off(service, inbound, None)
+        return _xml(voice.render(goodbye, Place("", 0, ended=True))[0])
+
+
+def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
+    number = request.args.get("n", "")
+    if not (number.isascii() and number.isdigit() and len(number) < 6):
+        abort(400)
+    inbound = voice.receive(request, int(number))
+    beside = recorded_beside_a_key(request)
+    if beside is not None:
+        intake.keep_recording(service, conversation_id, beside)
+    try:
+        document = intake.take_turn(service, voice, inbound, conversation_id, int(number))
+    except EngineError:
+        goodbye = intake.break_off(service, inbound, conversation_id)
+        document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0]
+    return _xml(document or voice.silence())
+
+
+def _progress(service: Service, voice: Voice, attempt_id: str) -> None:
+    report = voice.report(request)
+    if report is None:
+        return
+    with service.database.write() as connection:
+        settle.progress(
+            connection,
+            attempt_id,
+            report.status,
+            service.clock.now(),
+            wall_time(),
+            call_id=report.call_id,
+            code=report.code,
+            seconds=report.seconds,
+            answered_by=report.answered_by,
+        )
+
+
+def _xml(document: str) -> Response:
+    return Response(document, mimetype="text/xml")
+
+
+def _plain(text: str, status: int) -> Response:
+    return Response(text, status=status, mimetype="text/plain")
