@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -119,15 +120,23 @@ def _read(stream: IO[bytes]) -> Iterator[Row | RowError]:
     header = next(found, None)
     if not isinstance(header, Line):
         raise FileRejected("The first line is not a row of column names.", code="header")
-    columns, warnings = _columns(header)
-    return _rows(found, columns, warnings)
+    known, warnings = _columns(header)
+    return chain(warnings, _rows(found, known))
 
 
 # --- the header ---------------------------------------------------------------------------------
 
 
-def _columns(header: Line) -> tuple[dict[int, str], list[RowError]]:
-    """Which cell holds which column, and a remark for each column that nobody knows."""
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Which cell holds which column, and how many cells a line may have."""
+
+    columns: dict[int, str]
+    width: int
+
+
+def _columns(header: Line) -> tuple[_Header, list[RowError]]:
+    """The header, and a remark for each column that nobody knows."""
     by_key = {_key(name): name for name in COLUMNS}
     columns: dict[int, str] = {}
     warnings: list[RowError] = []
@@ -143,7 +152,8 @@ def _columns(header: Line) -> tuple[dict[int, str], list[RowError]]:
         raise FileRejected(
             f"The first line must name the columns. Missing: {', '.join(missing)}.", code="missing_column"
         )
-    return columns, warnings
+    width = max(index for index, cell in enumerate(header.cells) if cell.strip()) + 1
+    return _Header(columns, width), warnings
 
 
 def _key(name: str) -> str:
@@ -172,16 +182,13 @@ def _letters(index: int) -> str:
 # --- the rows -----------------------------------------------------------------------------------
 
 
-def _rows(
-    found: Iterator[Line | Unreadable], columns: dict[int, str], warnings: list[RowError]
-) -> Iterator[Row | RowError]:
-    yield from warnings
+def _rows(found: Iterator[Line | Unreadable], header: _Header) -> Iterator[Row | RowError]:
     seen: dict[tuple[str, str, Address, str | None], int] = {}
     for line in found:
         if isinstance(line, Unreadable):
             yield RowError(line.number, None, line.code, line.message)
             continue
-        row, problems = _RowReader(line, columns).read()
+        row, problems = _RowReader(line, header).read()
         if row is None:
             yield from problems
             continue
@@ -196,15 +203,15 @@ def _rows(
 class _RowReader:
     """Reads one line and gathers everything that is wrong with it."""
 
-    def __init__(self, line: Line, columns: dict[int, str]) -> None:
+    def __init__(self, line: Line, header: _Header) -> None:
         self._number = line.number
         self._problems: list[RowError] = []
         self._refused: set[str] = set()
         self._cells = dict.fromkeys(COLUMNS, "")
         for index, cell in enumerate(line.cells):
-            if name := columns.get(index):
+            if name := header.columns.get(index):
                 self._cells[name] = self._bounded(name, cell)
-            elif index > max(columns) and cell.strip():
+            elif index >= header.width and cell.strip():
                 self._report(None, "too_many_cells", _TOO_MANY_CELLS)
                 break
 
