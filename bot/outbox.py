@@ -310,6 +310,15 @@ def delivered(connection: Connection, report: StatusUpdate, now: datetime) -> No
         _react(connection, report, now)
 
 
+def blocked(connection: Connection, outbox_id: str, now: datetime) -> None:
+    """The worker told the provider to let nothing of ours through: that is a stop like any other."""
+    address_id = connection.execute(
+        select(_outbox.c.address_id).where(_outbox.c.id == outbox_id)
+    ).scalar_one_or_none()
+    if address_id:
+        contacts.stop(connection, address_id, None, contacts.StopReason.PROVIDER, now)
+
+
 def unclaimed(connection: Connection, receipts: Iterable[Receipt]) -> Receipt | None:
     """The first of the provider's messages that none of ours has claimed yet."""
     for receipt in receipts:
@@ -327,8 +336,8 @@ def _react(connection: Connection, report: StatusUpdate, now: datetime) -> None:
     ).one_or_none()
     if row is None:
         return
-    if report.action == "blocked" and row.address_id:
-        contacts.stop(connection, row.address_id, None, contacts.StopReason.PROVIDER, now)
+    if report.action == "blocked":
+        blocked(connection, row.id, now)
     elif report.action == "later" and row.tries < MOST_SOFT_TRIES:
         connection.execute(
             update(_message)

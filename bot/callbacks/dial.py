@@ -29,6 +29,9 @@ ASK_LEASE = timedelta(seconds=30)
 """How long asking the provider may take before the attempt counts as unknown."""
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
+WRITING_LEASE = timedelta(days=30)
+"""A conversation in writing ends by its own timers, long before this."""
+PUT_BACK = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=10)
 LOOK_UNTIL = timedelta(minutes=2)
 """How long an unknown attempt is looked for at the provider before it counts as spent."""
@@ -96,6 +99,34 @@ def placed(connection: Connection, attempt_id: str, call_id: str, now: datetime,
             _attempt.c.id == attempt_id, _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
         )
         .values(state=AttemptState.PLACED, call_id=call_id, placed_at=now, lease_until=wall + RING_LEASE)
+    )
+
+
+def opened(connection: Connection, attempt_id: str, now: datetime, wall: datetime) -> None:
+    """A callback in writing began: its attempt lasts as long as its conversation."""
+    connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.PLACING)
+        .values(state=AttemptState.ANSWERED, placed_at=now, answered_at=now, lease_until=wall + WRITING_LEASE)
+    )
+
+
+def put_back(connection: Connection, attempt_id: str, now: datetime) -> None:
+    """The provider surely did not take it (too many requests, unreachable, refused configuration): not spent.
+
+    The callback is due again a minute later, within the same window, or planned anew.
+    """
+    if not settle.settle(connection, attempt_id, Disposition.RELEASED, now):
+        return
+    callback = select(_attempt.c.callback_id).where(_attempt.c.id == attempt_id).scalar_subquery()
+    connection.execute(
+        update(_callback)
+        .where(
+            _callback.c.id == callback,
+            _callback.c.state == CallbackState.SCHEDULED,
+            _callback.c.due_at < now + PUT_BACK,
+        )
+        .values(due_at=now + PUT_BACK)
     )
 
 

@@ -72,6 +72,17 @@ def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict
     return verdict
 
 
+def replan(connection: Connection, callback_id: str, now: datetime) -> None:
+    """Plan a callback anew whose window went by, unless somebody dials it at this moment."""
+    still = connection.execute(
+        update(_callback)
+        .where(_callback.c.id == callback_id, _callback.c.state == CallbackState.SCHEDULED)
+        .values(updated_at=now)
+    )
+    if still.rowcount:
+        schedule(connection, callback_id, now)
+
+
 def explanation(connection: Connection, callback_id: str, now: datetime) -> Explanation:
     """Why a callback is planned as it is: each day of its period and what became of it."""
     row = connection.execute(_callback_row(callback_id)).one()

@@ -88,7 +88,7 @@ HELP: Final = N_(
 NEUTRAL_HELP: Final = N_(
     "You can write STOP for no more messages, LANGUAGE for another language, or LATER for a better time."
 )
-PERSON_VOICE: Final = N_("Please wait. A person will talk with you.")
+PERSON_VOICE: Final = N_("Thank you. A person will call you as soon as possible. Goodbye.")
 PERSON_TEXT: Final = N_("Thank you. A person will answer you here as soon as possible.")
 PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
 TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")

@@ -65,6 +65,14 @@ class Sealer:
         data = self.open(purpose, context, sealed)
         return data[4 : 4 + int.from_bytes(data[:4], "big")].decode("utf-8", "surrogatepass")
 
+    def seal_bytes(self, context: str, data: bytes) -> bytes:
+        """Seal a file, such as a recording, as it is."""
+        return self.seal(Purpose.CONTENT, context, data)
+
+    def open_bytes(self, context: str, sealed: bytes) -> bytes:
+        """Open a sealed file."""
+        return self.open(Purpose.CONTENT, context, sealed)
+
     def seal_address(self, row_id: str, address: Address) -> bytes:
         """Seal an address for the row ``row_id`` of the table ``address``."""
         return self.seal_text(f"address.sealed:{row_id}", address.reveal(Reveal.SEAL), Purpose.ADDRESS)

@@ -407,15 +407,15 @@ class Consent(Row, table=True):
 
 
 class RecordingRow(Row, table=True):
-    """Speech, fetched from the provider after the turn and sealed. States: due → fetched | absent."""
+    """Speech, brought home and sealed, then deleted at the provider. States: due → fetched → kept, or absent."""
 
     __tablename__ = "recording"
     __table_args__ = (
         Index(
             "recording_due",
             "due_at",
-            sqlite_where=text("state = 'due'"),
-            postgresql_where=text("state = 'due'"),
+            sqlite_where=text("state IN ('due', 'fetched')"),
+            postgresql_where=text("state IN ('due', 'fetched')"),
         ),
     )
     id: str = _id()

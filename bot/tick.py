@@ -1,0 +1,153 @@
+"""One beat of the clock: take what is due in SQL and say which jobs should run for it.
+
+Any number of clocks may beat at once: each row is leased to one of them. If the jobs that a beat asks
+for are lost on the way, their leases run out and a later beat asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot import outbox, staff
+from bot.callbacks import dial, settle
+from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
+from bot.clock import wall_time
+from bot.privacy import access
+from bot.service import Service
+from bot.storage.tables import Conversation, Heartbeat, Message, RecordingRow, table
+
+_conversation = table(Conversation)
+_message = table(Message)
+_recording = table(RecordingRow)
+_heartbeat = table(Heartbeat)
+
+BATCH = 200
+"""Rows of one kind that one beat takes at most."""
+JOB_LEASE = timedelta(seconds=60)
+TIDY_EVERY = timedelta(minutes=10)
+CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Jobs to enqueue: the name of a function of ``channels.jobs`` and the ids it gets."""
+
+    job: str
+    ids: tuple[str, ...]
+
+
+def beat(service: Service) -> Iterator[Work]:
+    """Take what is due now. Each step is a transaction of its own, so what was yielded is leased already."""
+    now, wall = service.clock.now(), wall_time()
+    _replan(service, now)
+    for job, size, step in _steps(service, now, wall):
+        ids = step()
+        for start in range(0, len(ids), size):
+            yield Work(job, tuple(ids[start : start + size]))
+
+
+def alive(service: Service, name: str) -> None:
+    """Write that a part of the service is alive."""
+    wall = wall_time()
+    with service.database.write() as connection:
+        found = connection.execute(update(_heartbeat).where(_heartbeat.c.name == name).values(at=wall))
+        if found.rowcount:
+            return
+    try:
+        with service.database.write() as connection:
+            connection.execute(insert(_heartbeat).values(name=name, at=wall, value=0.0))
+    except IntegrityError:
+        # Another process with the same name was quicker; it is as alive as we are.
+        return
+
+
+def tidy(service: Service) -> None:
+    """Chain the access log, and forget sessions and throttles that are over."""
+    with service.database.write() as connection:
+        access.seal_batch(connection)
+    staff.forget_old(service.database)
+
+
+def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, int, Callable[[], list[str]]]]:
+    """Job, ids per job, and what finds the ids. Calls go one by one, so that workers dial side by side."""
+    limits = Limits(service.settings.twilio_calls_per_second, service.settings.twilio_call_slots)
+
+    def write(take: Callable[[Connection], list[str]]) -> Callable[[], list[str]]:
+        def step() -> list[str]:
+            with service.database.write() as connection:
+                return take(connection)
+
+        return step
+
+    return [
+        ("place", 1, lambda: claim_due(service.database, now, wall, limits)),
+        ("place", 1, write(lambda c: waiting_claims(c, wall, BATCH))),
+        ("look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
+        ("cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
+        ("deliver", 10, write(lambda c: outbox.claim(c, now, wall, BATCH))),
+        ("inquire", 5, write(lambda c: outbox.release_stale(c, now, wall, BATCH))),
+        ("wake", 10, write(lambda c: _timers(c, now, wall))),
+        ("fetch", 2, write(lambda c: _recordings(c, wall))),
+        ("retry", 5, write(lambda c: _parked(c, now))),
+    ]
+
+
+def _replan(service: Service, now: datetime) -> None:
+    """Plan anew what was not dialled within its window."""
+    with service.database.read() as connection:
+        missed = missed_windows(connection, now, BATCH)
+    for callback_id in missed:
+        with service.database.write() as connection:
+            settle.replan(connection, callback_id, now)
+
+
+def _timers(connection: Connection, now: datetime, wall: datetime) -> list[str]:
+    due = (
+        select(_conversation.c.id)
+        .where(
+            _conversation.c.timer_at <= now,
+            or_(_conversation.c.timer_lease.is_(None), _conversation.c.timer_lease < wall),
+        )
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(due).scalars())
+    if ids:
+        connection.execute(
+            update(_conversation).where(_conversation.c.id.in_(ids)).values(timer_lease=wall + JOB_LEASE)
+        )
+    return ids
+
+
+def _recordings(connection: Connection, wall: datetime) -> list[str]:
+    due = (
+        select(_recording.c.id)
+        .where(_recording.c.state.in_(("due", "fetched")), _recording.c.due_at <= wall)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(due).scalars())
+    if ids:
+        connection.execute(
+            update(_recording)
+            .where(_recording.c.id.in_(ids))
+            .values(due_at=wall + JOB_LEASE, tries=_recording.c.tries + 1)
+        )
+    return ids
+
+
+def _parked(connection: Connection, now: datetime) -> list[str]:
+    due = (
+        select(_message.c.id).where(_message.c.retry_at <= now).limit(BATCH).with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(due).scalars())
+    if ids:
+        connection.execute(
+            update(_message).where(_message.c.id.in_(ids)).values(retry_at=now + timedelta(minutes=10))
+        )
+    return ids

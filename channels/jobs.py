@@ -1,0 +1,391 @@
+"""The jobs that RQ workers run. Each takes opaque ids only, and looks at its row again before it acts.
+
+A job that is lost does no harm: the lease of its row runs out and the clock hands it out again.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Callable
+from datetime import timedelta
+from functools import lru_cache
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from bot import incidents, intake, outbox
+from bot.callbacks import dial, settle
+from bot.callbacks.dial import Order
+from bot.callbacks.states import AttemptState, CallStatus, Disposition
+from bot.clock import wall_time
+from bot.errors import SendError, SendOutcome
+from bot.incidents import IncidentKind
+from bot.intake import INVITE, Door
+from bot.messages import Channel as Name
+from bot.messages import Receipt
+from bot.outbox import Letter
+from bot.service import Service, open_service
+from bot.settings import load
+from bot.storage.tables import Conversation, Message, RecordingRow, table
+from channels import notices
+from channels.base import Channel, registry
+from channels.voice import CallReport, Voice
+
+log = structlog.get_logger()
+
+_conversation = table(Conversation)
+_message = table(Message)
+_recording = table(RecordingRow)
+
+RECORDING_TRIES = 30
+RECORDING_DELAY = timedelta(seconds=5)
+DELETE_TRIES = 60
+_ASK_WITHIN = timedelta(days=1)
+"""How far back an ambiguous text is looked for at the provider."""
+
+
+@lru_cache(maxsize=1)
+def service() -> Service:
+    """The heart of this worker process, opened with its first job."""
+    return open_service(load())
+
+
+@lru_cache(maxsize=1)
+def doors() -> dict[Name, Channel]:
+    """The channels in writing of this worker process."""
+    return registry(service().settings)
+
+
+@lru_cache(maxsize=1)
+def voice() -> Voice:
+    """The telephone of this worker process."""
+    return Voice(service().settings, service().catalogs)
+
+
+def _each(ids: tuple[str, ...], act: Callable[[str], None]) -> None:
+    """Do the same for every id; one that fails is left to its lease and does not stop the others."""
+    for row_id in ids:
+        try:
+            act(row_id)
+        except Exception as error:  # the error's text may hold what no log may; its kind is enough
+            log.error("job_failed", job=act.__name__.strip("_"), id=row_id, error=type(error).__name__)
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+
+def place(*attempt_ids: str) -> None:
+    """Dial, once per attempt."""
+    _each(attempt_ids, _place)
+
+
+def _place(attempt_id: str) -> None:
+    heart = service()
+    now = heart.clock.now()
+    with heart.database.write() as connection:
+        order = dial.begin(connection, heart.sealer, attempt_id, now, wall_time())
+    if order is None:
+        return
+    if order.channel != Name.VOICE:
+        _open_text(order)
+        return
+    try:
+        receipt = voice().call(order)
+    except SendError as error:
+        _not_placed(order, error)
+        return
+    with heart.database.write() as connection:
+        dial.placed(connection, attempt_id, receipt.provider_id, heart.clock.now(), wall_time())
+    log.info("call_placed", attempt=attempt_id)
+
+
+def _open_text(order: Order) -> None:
+    """A callback in writing: nothing is dialled, the opening goes through the outbox."""
+    heart = service()
+    opened = intake.open_text(heart, doors()[Name(order.channel)], order.attempt_id)
+    with heart.database.write() as connection:
+        if opened:
+            dial.opened(connection, order.attempt_id, heart.clock.now(), wall_time())
+        else:
+            settle.settle(connection, order.attempt_id, Disposition.BUSY, heart.clock.now())
+
+
+def _not_placed(order: Order, error: SendError) -> None:
+    heart = service()
+    now, wall = heart.clock.now(), wall_time()
+    log.warning("call_not_placed", attempt=order.attempt_id, outcome=error.outcome.value, code=error.code)
+    with heart.database.write() as connection:
+        if error.outcome is SendOutcome.AMBIGUOUS:
+            dial.ambiguous(connection, order.attempt_id, wall)
+        elif error.outcome is SendOutcome.RETRYABLE:
+            dial.put_back(connection, order.attempt_id, now)
+        elif error.action == "bad_number":
+            settle.settle(connection, order.attempt_id, Disposition.WRONG_NUMBER, now)
+        elif error.action == "operator":
+            dial.put_back(connection, order.attempt_id, now)
+            incidents.report(connection, IncidentKind.PROVIDER, f"voice {error.code}", now)
+        else:
+            settle.settle(connection, order.attempt_id, Disposition.FAILED, now)
+
+
+def look_after(*attempt_ids: str) -> None:
+    """Find out what became of attempts of which nothing was heard for too long."""
+    _each(attempt_ids, _look_after)
+
+
+def _look_after(attempt_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        order = dial.look_up(connection, heart.sealer, attempt_id)
+    if order is None:
+        return
+    if order.state == AttemptState.ENDED:
+        _finish(order)
+        return
+    if order.channel != Name.VOICE:
+        return
+    report = voice().call_status(order.call_id) if order.call_id else voice().find_call(order)
+    now, wall = heart.clock.now(), wall_time()
+    with heart.database.write() as connection:
+        if report is None:
+            dial.not_found(connection, order, wall, now)
+            return
+        if order.state == AttemptState.UNKNOWN:
+            dial.placed(connection, attempt_id, report.call_id, now, wall)
+        _progress(connection, attempt_id, report)
+
+
+def _progress(connection: Connection, attempt_id: str, report: CallReport) -> None:
+    settle.progress(
+        connection,
+        attempt_id,
+        report.status,
+        service().clock.now(),
+        wall_time(),
+        call_id=report.call_id,
+        seconds=report.seconds,
+        answered_by=report.answered_by,
+    )
+
+
+def _finish(order: Order) -> None:
+    """A call is over and its last turn had time to come: the flow ends, and with it the attempt."""
+    heart = service()
+    with heart.database.read() as connection:
+        conversation_id = connection.execute(
+            select(_conversation.c.id).where(
+                _conversation.c.attempt_id == order.attempt_id, _conversation.c.state == "open"
+            )
+        ).scalar()
+    if conversation_id:
+        intake.hang_up(heart, voice(), conversation_id)
+    with heart.database.write() as connection:
+        # Only an attempt whose call never reached the flow is still open here.
+        settle.settle(connection, order.attempt_id, Disposition.NO_INPUT, heart.clock.now())
+
+
+def cancel(*attempt_ids: str) -> None:
+    """Take calls out of the provider's queue whose window is over."""
+    _each(attempt_ids, _cancel)
+
+
+def _cancel(attempt_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        order = dial.look_up(connection, heart.sealer, attempt_id)
+    if order is None or order.call_id is None:
+        return
+    voice().cancel(order.call_id)
+    report = voice().call_status(order.call_id)
+    with heart.database.write() as connection:
+        if report is None or report.status is CallStatus.CANCELED:
+            settle.settle(connection, attempt_id, Disposition.EXPIRED, heart.clock.now())
+        else:
+            _progress(connection, attempt_id, report)
+
+
+# --- texts and notices ------------------------------------------------------------------------
+
+
+def deliver(*outbox_ids: str) -> None:
+    """Send what was leased, each row once."""
+    _each(outbox_ids, _deliver)
+
+
+def _deliver(outbox_id: str) -> None:
+    heart = service()
+    with heart.database.write() as connection:
+        item = outbox.begin(connection, heart.sealer, outbox_id, wall_time())
+    if item is None:
+        return
+    receipt: Receipt | None = None
+    try:
+        if isinstance(item, Letter):
+            receipt = _door(item.channel).send(item.outbound, item.country)
+        else:
+            notices.send(heart.settings, item.email, item.template)
+    except SendError as error:
+        _not_sent(outbox_id, item, error)
+        return
+    with heart.database.write() as connection:
+        outbox.sent(connection, outbox_id, receipt, wall_time())
+
+
+def _not_sent(outbox_id: str, item: Letter | outbox.Notice, error: SendError) -> None:
+    heart = service()
+    now = heart.clock.now()
+    log.warning("not_sent", outbox=outbox_id, outcome=error.outcome.value, code=error.code)
+    with heart.database.write() as connection:
+        outbox.failed(connection, outbox_id, error, now, wall_time())
+        if error.outcome is not SendOutcome.PERMANENT:
+            return
+        if error.action == "blocked" and isinstance(item, Letter):
+            outbox.blocked(connection, outbox_id, now)
+        else:
+            channel = item.channel.value if isinstance(item, Letter) else "email"
+            kind = IncidentKind.PROVIDER if error.action == "operator" else IncidentKind.DELIVERY
+            incidents.report(connection, kind, f"{channel} {error.code}", now)
+
+
+def inquire(*outbox_ids: str) -> None:
+    """Ask the provider about texts that may have been taken; what it does not know is sent again."""
+    _each(outbox_ids, _inquire)
+
+
+def _inquire(outbox_id: str) -> None:
+    heart = service()
+    with heart.database.write() as connection:
+        item = outbox.in_doubt(connection, heart.sealer, outbox_id)
+    if item is None:
+        return
+    receipts = (
+        _door(item.channel).find(item.outbound, item.country, wall_time() - _ASK_WITHIN)
+        if isinstance(item, Letter)
+        else []
+    )
+    now = heart.clock.now()
+    with heart.database.write() as connection:
+        mine = outbox.unclaimed(connection, receipts)
+        if mine is not None:
+            outbox.sent(connection, outbox_id, mine, wall_time())
+        else:
+            outbox.again(connection, outbox_id, 1, now)
+
+
+def _door(channel: Name) -> Channel:
+    try:
+        return doors()[channel]
+    except KeyError:
+        raise SendError(SendOutcome.PERMANENT, f"{channel.value}_off", action="operator") from None
+
+
+# --- recordings -------------------------------------------------------------------------------
+
+
+def fetch(*recording_ids: str) -> None:
+    """Bring recordings home, seal them, and delete them at the provider."""
+    _each(recording_ids, _fetch)
+
+
+def _fetch(recording_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        row = connection.execute(
+            select(_recording.c.provider_id, _recording.c.state, _recording.c.tries).where(
+                _recording.c.id == recording_id
+            )
+        ).one_or_none()
+    if row is None:
+        return
+    if row.state == "due":
+        _bring_home(recording_id, row.provider_id, row.tries)
+    if row.state in ("due", "fetched"):
+        _delete_there(recording_id, row.provider_id)
+
+
+def _bring_home(recording_id: str, provider_id: str, tries: int) -> None:
+    heart = service()
+    found = voice().fetch_recording(provider_id)
+    values: dict[str, object] = {"due_at": wall_time() + RECORDING_DELAY}
+    if found is not None:
+        audio, content_type = found
+        context = f"recording.audio_sealed:{recording_id}"
+        values |= {
+            "state": "fetched",
+            "audio_sealed": heart.sealer.seal_bytes(context, audio),
+            "content_type": content_type,
+            "seconds": _seconds(audio),
+        }
+    with heart.database.write() as connection:
+        if found is None and tries >= RECORDING_TRIES:
+            values["state"] = "absent"
+            incidents.report(connection, IncidentKind.RECORDING, recording_id, heart.clock.now())
+        connection.execute(
+            update(_recording)
+            .where(_recording.c.id == recording_id, _recording.c.state == "due")
+            .values(**values)
+        )
+
+
+def _delete_there(recording_id: str, provider_id: str) -> None:
+    """The provider's copy goes only after ours is stored."""
+    heart = service()
+    with heart.database.read() as connection:
+        state = connection.execute(
+            select(_recording.c.state).where(_recording.c.id == recording_id)
+        ).scalar_one()
+    if state != "fetched":
+        return
+    voice().delete_recording(provider_id)
+    with heart.database.write() as connection:
+        connection.execute(update(_recording).where(_recording.c.id == recording_id).values(state="kept"))
+
+
+def _seconds(audio: bytes) -> int | None:
+    try:
+        with wave.open(io.BytesIO(audio)) as file:
+            return round(file.getnframes() / file.getframerate())
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return None
+
+
+# --- conversations ----------------------------------------------------------------------------
+
+
+def wake(*conversation_ids: str) -> None:
+    """Timers fired: reminders, expiries, calls that are over."""
+    _each(conversation_ids, _wake)
+
+
+def _wake(conversation_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        row = connection.execute(
+            select(_conversation.c.channel, _conversation.c.timer_kind).where(
+                _conversation.c.id == conversation_id
+            )
+        ).one_or_none()
+    if row is None:
+        return
+    if row.timer_kind == INVITE:
+        if Name.SMS in doors():
+            intake.invite(heart, doors()[Name.SMS], conversation_id)
+        return
+    door: Door = voice() if row.channel == Name.VOICE else _door(Name(row.channel))
+    intake.wake(heart, door, conversation_id)
+
+
+def retry(*message_ids: str) -> None:
+    """Try parked messages again."""
+    _each(message_ids, _retry)
+
+
+def _retry(message_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        channel = connection.execute(
+            select(_message.c.channel).where(_message.c.id == message_id)
+        ).scalar_one_or_none()
+    if channel is not None and channel != Name.VOICE:
+        intake.retry_parked(heart, _door(Name(channel)), message_id)

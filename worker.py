@@ -1,0 +1,107 @@
+"""Composition: RQ workers and the clock; nothing else.
+
+``voiceback work`` runs one process for the clock and one for each worker, and starts again any that dies.
+Run as ``python worker.py clock`` or ``python worker.py jobs``, it is one of these processes.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+
+import structlog
+from redis.exceptions import RedisError
+from rq import Queue
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import logs, queue, tick
+from bot.errors import VoicebackError
+from bot.service import Service, open_service
+from bot.settings import Settings, load
+
+BEAT_SECONDS = 0.5
+JOB_TIMEOUT_SECONDS = 60
+RESTART_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+def clock(settings: Settings) -> None:
+    """Beat until told to stop. A database or Redis that is away is waited for."""
+    stop = _stop_on_signal()
+    service = open_service(settings)
+    jobs = queue.queue(queue.connect(settings))
+    tidied = float("-inf")
+    while not stop.is_set():
+        started = time.monotonic()
+        try:
+            tick.alive(service, tick.CLOCK)
+            _beat(service, jobs)
+            if started - tidied > tick.TIDY_EVERY.total_seconds() / 60:
+                tick.tidy(service)
+                tidied = started
+        except (SQLAlchemyError, RedisError, VoicebackError) as error:
+            log.error("beat_failed", error=type(error).__name__)
+        stop.wait(max(0.0, BEAT_SECONDS - (time.monotonic() - started)))
+
+
+def _beat(service: Service, jobs: Queue) -> None:
+    for work in tick.beat(service):
+        queue.enqueue(jobs, f"channels.jobs.{work.job}", *work.ids, timeout=JOB_TIMEOUT_SECONDS)
+
+
+def jobs(settings: Settings) -> None:
+    """Run jobs until told to stop; the job under way is finished first."""
+    queue.worker(queue.connect(settings)).work(logging_level=settings.log_level)
+
+
+def work(settings: Settings) -> int:
+    """Run the clock and the workers until told to stop. Gives the exit code."""
+    stop = _stop_on_signal()
+    open_service(settings)
+    with queue.running(settings):
+        wanted = ["clock", *["jobs"] * settings.work_processes]
+        running = [_start(part) for part in wanted]
+        log.info("working", processes=len(running))
+        while not stop.wait(RESTART_SECONDS):
+            for index, process in enumerate(running):
+                if process.poll() is not None:
+                    log.error("process_died", part=wanted[index], code=process.returncode)
+                    running[index] = _start(wanted[index])
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+    return 0
+
+
+def _start(part: str) -> subprocess.Popen[bytes]:
+    # Ctrl-C in a terminal goes to the parent alone, which then ends its children in order.
+    return subprocess.Popen([sys.executable, __file__, part], start_new_session=True)  # noqa: S603 - ourselves
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def main(part: str) -> int:
+    """Run one part as a process of its own."""
+    settings = load()
+    logs.set_up(settings.log_level)
+    {"clock": clock, "jobs": jobs}[part](settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
