@@ -11,6 +11,7 @@ from bot.flow import phrases
 from bot.flow.catalog import Tongue
 from bot.flow.model import Ask, Choice, Kind
 from bot.flow.words import digits, normal, split_words
+from bot.language import find
 from bot.messages import Button, Input, Keys, Media, Option, Recording, Text
 
 SKIP: Final = "skip"
@@ -86,7 +87,10 @@ def word_table(ask: Ask, tongue: Tongue, offered: tuple[Option, ...]) -> dict[st
 def read(ask: Ask, given: Input, table: dict[str, str], now: datetime) -> Answer | None:
     """The answer that ``given`` is, or None. ``table`` is of :func:`word_table`; ``now`` bounds dates."""
     if ask.kind in (Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE):
-        return _read_listed(given, table)
+        answer = _read_listed(given, table)
+        if answer is None and ask.kind is Kind.LANGUAGE and isinstance(given, Text):
+            return _read_language(given.text, table)
+        return answer
     if ask.kind in (Kind.OPEN, Kind.MEDIA):
         if isinstance(given, Text) and table.get(normal(given.text)) == SKIP:
             return Answer(SKIP, text=given.text)
@@ -113,6 +117,12 @@ def _read_listed(given: Input, table: dict[str, str]) -> Answer | None:
     else:
         return None
     return Answer(code) if code else None
+
+
+def _read_language(text: str, table: dict[str, str]) -> Answer | None:
+    """A language by any of the names that people have for it."""
+    code = find(text)
+    return Answer(code) if code is not None and code in table.values() else None
 
 
 def read_open(given: Input) -> Answer | None:

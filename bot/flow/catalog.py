@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from babel import Locale, UnknownLocaleError
 from babel.messages.pofile import read_po
+
+from bot.language import AUTONYMS
 
 SOURCE_LANGUAGE: Final = "en"
 DOMAIN: Final = "flows"
@@ -44,11 +45,7 @@ class Tongue:
     @property
     def autonym(self) -> str:
         """The language's name in the language itself."""
-        try:
-            name = Locale.parse(self.language, sep="-").get_display_name(self.language.replace("-", "_"))
-        except (UnknownLocaleError, ValueError):
-            name = None
-        return name or self.language
+        return AUTONYMS.get(self.language, self.language)
 
 
 class Catalogs:

@@ -30,7 +30,7 @@ from bot.flow.events import (
     Verified,
 )
 from bot.flow.model import Flow, Grievance, Kind
-from bot.flow.prompts import ending
+from bot.flow.prompts import MORE, ending
 from bot.flow.session import Session
 from bot.flow.talk import Talk
 from bot.flow.walk import arrive, go_on, leave
@@ -230,7 +230,10 @@ def _skip_keys(kind: Kind) -> frozenset[str]:
 
 
 def _accept(talk: Talk, answer: Answer) -> None:
-    if talk.mode:
+    if talk.ask.kind is Kind.LANGUAGE and answer.code == MORE:
+        talk.flags += flags.PAGE
+        talk.tries = 0
+    elif talk.mode:
         _OWN[talk.mode](talk, answer.code)
     elif talk.ask.kind is Kind.LANGUAGE and answer.code != SKIP:
         _speak(talk, answer.code)

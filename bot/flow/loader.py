@@ -150,7 +150,7 @@ class _Builder:
             wording=_wording(data["text"]),
             choices=self._choices(data.get("options", []), path),
             not_sure=data.get("not_sure", not safety),
-            skip=data.get("skip", not safety and (kind is not Kind.PASS_WORD or data.get("choose", False))),
+            skip=data.get("skip", not safety and _can_be_left_out(kind, data)),
             minimum=data.get("min"),
             maximum=data.get("max"),
             period=data.get("period", "any"),
@@ -313,6 +313,10 @@ def _known(steps: Iterable[Step]) -> frozenset[str]:
             made_of = (step.schedule.answer, step.schedule.date, step.schedule.time)
             names |= {name for name in made_of if name and name != step.id}
     return frozenset(names)
+
+
+def _can_be_left_out(kind: Kind, data: Mapping[str, Any]) -> bool:
+    return kind is not Kind.LANGUAGE and (kind is not Kind.PASS_WORD or bool(data.get("choose")))
 
 
 def _condition(data: object) -> Condition | None:

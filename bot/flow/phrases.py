@@ -106,6 +106,7 @@ EVENING: Final = N_("In the evening")
 NIGHT: Final = N_("At night")
 WEEKEND: Final = N_("At the weekend")
 WHICH_LANGUAGE: Final = N_("Which language do you want?")
+OTHER_LANGUAGES: Final = N_("Other languages")
 HOW_TO_GO_ON: Final = N_("How would you like to go on?")
 WITH_PERSON: Final = N_("Talk with a person")
 WITH_LATER: Final = N_("At a later time")
@@ -165,7 +166,7 @@ BEFORE_GATE: Final = (
     *PRESS.values(),
     *(TO_SKIP, ENTER_PASS_WORD, WRITE_PASS_WORD, NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, HIDDEN),
     *(STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, COVER_FIRST, COVER_SECOND),
-    *(WHEN_IS_BETTER, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND, WHICH_LANGUAGE),
+    *(WHEN_IS_BETTER, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND, WHICH_LANGUAGE, OTHER_LANGUAGES),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
 
@@ -174,7 +175,16 @@ SPOKEN: Final = (
     *PRESS.values(),
     *(TO_SKIP, ENTER_NUMBER, ENTER_DATE, ENTER_TIME, ENTER_PASS_WORD, SPEAK),
     *(NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, PERSON_VOICE, PERSON_WILL_CALL, TEXT_WILL_COME, CALL_LATER),
-    *(COVER_FIRST, COVER_SECOND, CALL_AGAIN, WHEN_IS_BETTER, WHICH_LANGUAGE, HOW_TO_GO_ON, HOW_TO_ANSWER),
+    *(
+        COVER_FIRST,
+        COVER_SECOND,
+        CALL_AGAIN,
+        WHEN_IS_BETTER,
+        WHICH_LANGUAGE,
+        OTHER_LANGUAGES,
+        HOW_TO_GO_ON,
+        HOW_TO_ANSWER,
+    ),
     *(choice.label for ask in OWN_QUESTIONS.values() for choice in ask.choices),
 )
 """Every own text that can be heard on the telephone."""

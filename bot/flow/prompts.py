@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Final, cast
 
 from bot.flow import answers, phrases
 from bot.flow.catalog import Catalogs, Tongue
 from bot.flow.model import Ask, Kind
 from bot.messages import Expects, Option, Prompt
+
+LANGUAGES_PER_PAGE: Final = 7
+MORE: Final = "more"
+"""Code of the option that turns the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,15 @@ class Question:
     """The same in English."""
 
 
-def question(ask: Ask, key: tuple[str, ...], catalogs: Catalogs, tongue: Tongue, keypad: bool) -> Question:
-    """The question named by ``key``, made once per language and kind of channel."""
-    cache_key = ("question", keypad, key)
+def question(
+    ask: Ask, key: tuple[str, ...], catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int = 0
+) -> Question:
+    """The question named by ``key``, made once per language and kind of channel. ``page`` turns the menu
+    of languages, of which a keypad can offer seven at a time."""
+    cache_key = ("question", keypad, key, page)
     made = cast("Question | None", tongue.cache.get(cache_key))
     if made is None:
-        made = tongue.cache[cache_key] = _make(ask, catalogs, tongue, keypad)
+        made = tongue.cache[cache_key] = _make(ask, catalogs, tongue, keypad, page)
     return made
 
 
@@ -37,10 +44,10 @@ def with_statements(prompt: Prompt, statements: tuple[str, ...]) -> Prompt:
     return replace(prompt, texts=statements + prompt.texts) if statements else prompt
 
 
-def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool) -> Question:
+def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int) -> Question:
     names = tuple((code, catalogs.tongue(code).autonym) for code in catalogs.languages)
-    if keypad and ask.kind is Kind.LANGUAGE:
-        names = names[:7]
+    if keypad and ask.kind is Kind.LANGUAGE and len(names) > LANGUAGES_PER_PAGE:
+        names = _page(names, page, tongue)
     offered = answers.options(ask, tongue, names, keypad)
     prompt = Prompt(
         texts=(tongue.text(ask.wording.on(keypad)), *_hints(ask, tongue, offered, keypad)),
@@ -57,6 +64,12 @@ def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool) -> Questio
         answers.word_table(ask, tongue, offered),
         answers.word_table(ask, english, answers.options(ask, english, names, keypad)),
     )
+
+
+def _page(names: tuple[tuple[str, str], ...], page: int, tongue: Tongue) -> tuple[tuple[str, str], ...]:
+    pages = -(-len(names) // LANGUAGES_PER_PAGE)
+    first = page % pages * LANGUAGES_PER_PAGE
+    return (*names[first : first + LANGUAGES_PER_PAGE], (MORE, tongue.text(phrases.OTHER_LANGUAGES)))
 
 
 def _hints(ask: Ask, tongue: Tongue, offered: tuple[Option, ...], keypad: bool) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ CALLBACK: Final = 64
 NO_TEXT: Final = 128
 CRITICAL: Final = 256
 ENDED: Final = 512
+PAGE: Final = 1024
+"""Which page of a long menu of languages is heard is counted in the flags above all others."""
 
 
 @dataclass(frozen=True, slots=True)

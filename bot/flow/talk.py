@@ -90,7 +90,9 @@ class Talk:
     def question(self) -> Question:
         """The question of the moment in the conversation's language."""
         key = ("own", self.mode) if self.mode else (self.flow.name, self.flow.revision, self.step.id)
-        return question(self.ask, key, self.context.catalogs, self.tongue, self.keypad)
+        return question(
+            self.ask, key, self.context.catalogs, self.tongue, self.keypad, self.flags // flags.PAGE
+        )
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -105,6 +107,7 @@ class Talk:
     def wait(self, step: Step, mode: str = "") -> None:
         """Wait at a step, or at an own question of the engine asked from that step."""
         self.step, self.mode, self.tries = step, mode, 0
+        self.flags %= flags.PAGE
 
     def ask_own(self, mode: str) -> None:
         """Ask one of the engine's own questions and come back to the same step."""

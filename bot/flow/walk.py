@@ -105,6 +105,8 @@ def _can_ask(talk: Talk, step: Step) -> bool:
     kind = talk.ask.kind
     if kind is Kind.MEDIA and not talk.context.capabilities.media_in:
         return False
+    if kind is Kind.LANGUAGE and len(talk.context.catalogs.languages) == 1:
+        return False
     if kind is Kind.OPEN and talk.keypad and not talk.has(flags.RECORD):
         talk.wait(step, "unrecorded_no_text" if talk.has(flags.NO_TEXT) else "unrecorded")
     return True

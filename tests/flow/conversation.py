@@ -74,9 +74,9 @@ class Conversation:
 
     def take(self, *inputs: Input | str) -> Conversation:
         """Give inputs one by one; a string is keys on the telephone and a text elsewhere."""
-        for given in inputs:
-            if isinstance(given, str):
-                given = Keys(given) if self.capabilities.keypad else Text(given)
+        typed = Keys if self.capabilities.keypad else Text
+        for item in inputs:
+            given = typed(item) if isinstance(item, str) else item
             session = Session.load(self.sprint.session.dump())
             assert session == self.sprint.session
             self._took(resume(session, given, self._context()))

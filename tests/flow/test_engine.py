@@ -559,10 +559,30 @@ def test_answer_in_english_is_understood_in_any_language(tmp_path: Path, two_lan
 def test_language_can_be_changed_at_any_step(tmp_path: Path, two_languages: Catalogs) -> None:
     talk = Conversation(small(tmp_path, ONE), two_languages, SMS).begin("test", {})
     talk.take("language")
-    assert [option.label for option in talk.prompt.options] == ["English", "Indonesia"]
+    assert [option.label for option in talk.prompt.options] == ["English", "Bahasa Indonesia"]
     talk.take("2")
     assert talk.of(LanguageChosen) == [LanguageChosen("id")]
     assert talk.prompt.texts == ("Satu?",)
+
+
+@pytest.mark.parametrize("name", ["Bahasa Indonesia", "indonesian", "id"])
+def test_language_is_known_by_its_names(tmp_path: Path, two_languages: Catalogs, name: str) -> None:
+    talk = Conversation(small(tmp_path, ONE), two_languages, SMS).begin("test", {})
+    assert talk.take("language", name).of(LanguageChosen) == [LanguageChosen("id")]
+
+
+def test_more_languages_than_keys_are_heard_page_by_page(tmp_path: Path) -> None:
+    many = Catalogs(None, ("bn", "fil", "hi", "id", "km", "ms", "my", "ne", "th", "vi"))
+    steps = "  - {id: tongue, ask: language, text: Which?}\n" + ONE
+    talk = Conversation(small(tmp_path, steps), many).begin("test", {})
+    first = [option.code for option in talk.prompt.options]
+    second = [option.code for option in talk.take("8").prompt.options]
+    assert (first[0], first[-1], len(first)) == ("en", "more", 8)
+    assert second == ["my", "ne", "th", "vi", "more"]
+    assert [option.code for option in talk.take("5").prompt.options] == first
+    talk.take("8", "3")
+    assert talk.of(LanguageChosen) == [LanguageChosen("th")]
+    assert talk.prompt.texts[0] == "One?"
 
 
 def test_stop_is_understood_in_every_served_language(tmp_path: Path, two_languages: Catalogs) -> None:

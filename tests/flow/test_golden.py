@@ -24,7 +24,7 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.yaml"))
 class _Dumper(yaml.SafeDumper):
     """Writes the files as people like to read them."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _: object) -> bool:
         return True
 
 
@@ -48,11 +48,11 @@ def _sprint(given: str, sprint: Sprint) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: str(path.stem))
-def test_conversation_goes_as_written(
-    path: Path, library: Library, catalogs: Catalogs, request: pytest.FixtureRequest
-) -> None:
+def test_conversation_goes_as_written(path: Path, library: Library, request: pytest.FixtureRequest) -> None:
     golden = yaml.safe_load(path.read_text(encoding="utf-8"))
     channel = golden["channel"]
+    # Two languages whatever is translated by now: every text stays as it is in English.
+    catalogs = Catalogs(None, ("id",))
     talk = Conversation(library, catalogs, capabilities_of(channel))
     first = parse(golden["first"], channel, "") if "first" in golden else None
     talk.begin(golden["flow"], golden["facts"], first)
