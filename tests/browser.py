@@ -191,7 +191,8 @@ def launched(executable: Path) -> Iterator[Browser]:
         try:
             yield browser
         finally:
-            browser.close()
+            with suppress(Error):  # Ctrl-C in a terminal has ended it already
+                browser.close()
 
 
 @contextmanager
@@ -215,7 +216,8 @@ def pages(browser: Browser) -> Iterator[tuple[NewPage, list[str]]]:
         yield new_page, problems
     finally:
         for context in contexts:
-            context.close()
+            with suppress(Error):
+                context.close()
 
 
 def _check_request(request: Request, problems: list[str]) -> None:
