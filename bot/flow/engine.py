@@ -502,6 +502,8 @@ def _break_off(talk: Talk) -> None:
 def _time_out(talk: Talk, kind: str) -> None:
     if kind == "remind":
         talk.set(flags.REMINDED)
+    elif talk.mode in _COVER:
+        talk.end(Outcome.UNSAFE)
     else:
         _pass_through(talk, Outcome.EXPIRED)
         talk.texts.clear()

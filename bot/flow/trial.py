@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import TextIO
 
@@ -52,7 +52,7 @@ def talk(
     channel: str,
     facts: Mapping[str, str],
     clock: Clock,
-    lines: TextIO,
+    lines: Iterable[str],
     out: TextIO,
 ) -> int:
     """Run one conversation: prompts and events go to ``out``, one line of ``lines`` is one input.
@@ -71,6 +71,7 @@ def talk(
             check_pass_word=lambda entry: entry == PASS_WORD,
         )
 
+    typed = iter(lines)
     out.write(_welcome(channel))
     sprint = start(library.get(flow), context(), facts)
     try:
@@ -79,8 +80,8 @@ def talk(
             out.flush()
             if sprint.ended:
                 return 0
-            line = lines.readline()
-            if not line:
+            line = next(typed, None)
+            if line is None:
                 return 130
             given = parse(line.rstrip("\n"), channel, sprint.session.sprint)
             sprint = resume(Session.load(sprint.session.dump()), given, context())

@@ -157,6 +157,12 @@ def test_hanging_up_during_cover_questions_stays_unsafe(call: Conversation) -> N
     assert call.outcome is Outcome.UNSAFE
 
 
+def test_call_that_is_lost_during_cover_questions_stays_unsafe(call: Conversation) -> None:
+    call.take(*GATE, "*")
+    call.take(Timeout(call.sprint.session.sprint, "expire"))
+    assert call.outcome is Outcome.UNSAFE
+
+
 def test_star_in_writing_ends_with_an_empty_answer(thread: Conversation) -> None:
     thread.take("*")
     assert thread.outcome is Outcome.UNSAFE
