@@ -32,7 +32,7 @@ CALLS_SHOWN = 5
 MESSAGES_SHOWN = 200
 STEPS_SHOWN = 200
 # Views that follow each other closely are drawn together, and a quiet stream is kept open with a comment.
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 HEARTBEAT_SECONDS = 15.0
 
 

@@ -380,9 +380,13 @@ class Rest:
         A message that was not sent yet is filtered by the time of its creation.
         """
         query = request.query
+        messages: Iterable[Message] = reversed(list(self.world.messages.values()))
+        if query.get("To") in self.world.handsets:
+            sids = self.world.handsets[query["To"]].messages
+            messages = (self.world.messages[sid] for sid in reversed(sids))
         chosen = [
             message
-            for message in reversed(list(self.world.messages.values()))
+            for message in messages
             if query.get("To") in (None, message.to)
             and query.get("From") in (None, message.from_)
             and _within(query, "DateSent", message.sent or message.created)

@@ -22,68 +22,17 @@ if TYPE_CHECKING:
 
 LONGEST_DOCUMENT = 64 * 1024
 
-# Languages for which <Say> has a voice (region stripped); Burmese, Khmer, Nepali, Lao, Sinhala and Urdu among
-# others have none, so those texts must be recordings that <Play> fetches.
-SPOKEN_LANGUAGES = frozenset(
-    [
-        "af",
-        "ar",
-        "bg",
-        "bn",
-        "ca",
-        "cmn",
-        "cs",
-        "cy",
-        "da",
-        "de",
-        "el",
-        "en",
-        "es",
-        "et",
-        "eu",
-        "fi",
-        "fil",
-        "fr",
-        "gl",
-        "gu",
-        "he",
-        "hi",
-        "hr",
-        "hu",
-        "id",
-        "is",
-        "it",
-        "ja",
-        "kn",
-        "ko",
-        "lt",
-        "lv",
-        "ml",
-        "mr",
-        "ms",
-        "nb",
-        "nl",
-        "pa",
-        "pl",
-        "pt",
-        "ro",
-        "ru",
-        "sk",
-        "sl",
-        "sr",
-        "sv",
-        "ta",
-        "te",
-        "th",
-        "tl",
-        "tr",
-        "uk",
-        "vi",
-        "yue",
-        "zh",
-    ]
-)
-SPOKEN_REGIONS = {"bn": frozenset({"IN"}), "hi": frozenset({"IN"}), "kn": frozenset({"IN"})}
+# Locales for which <Say> has a voice, https://www.twilio.com/docs/voice/twiml/say/text-speech. Twilio wants the
+# region, save for a few old short forms. Burmese, Khmer, Nepali, Lao, Sinhala and Urdu among others have no voice,
+# and Bengali only the Indian one, so those texts must be recordings that <Play> fetches.
+_LOCALES = """
+    af-ZA ar-AE ar-XA arb bg-BG bn-IN ca-ES cmn-CN cmn-TW cs-CZ cy-GB da-DK de-AT de-DE el-GR en-AU en-GB en-GB-WLS
+    en-IE en-IN en-NZ en-US en-ZA es-ES es-MX es-US et-EE eu-ES fi-FI fil-PH fr-BE fr-CA fr-FR gl-ES gu-IN he-IL hi-IN
+    hr-HR hu-HU id-ID is-IS it-IT ja-JP kn-IN ko-KR lt-LT lv-LV ml-IN mr-IN ms-MY nb-NO nl-BE nl-NL pa-IN pl-PL pt-BR
+    pt-PT ro-RO ru-RU sk-SK sl-SI sr-RS sv-SE ta-IN te-IN th-TH tr-TR uk-UA vi-VN yue-HK zh-CN zh-HK zh-TW
+    de en en-gb es fr it
+"""
+SPOKEN_LOCALES = frozenset(_LOCALES.split())
 VOICE = re.compile(r"man|woman|alice|basic|(Polly|Google|ElevenLabs)\.[\w.-]+")
 VOICE_LANGUAGE = re.compile(r"Google\.([a-z]{2,3}(?:-[A-Z]{2})?)-")
 SSML = frozenset({"break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w"})
@@ -196,10 +145,7 @@ def parse_messaging(text: str) -> tuple[Reply, ...]:
 
 def has_voice(language: str) -> bool:
     """Whether ``<Say>`` can speak the BCP-47 ``language``."""
-    base, _, region = language.partition("-")
-    if base not in SPOKEN_LANGUAGES:
-        return False
-    return not region or base not in SPOKEN_REGIONS or region in SPOKEN_REGIONS[base]
+    return language in SPOKEN_LOCALES
 
 
 def _response(text: str) -> list[Element]:
@@ -264,27 +210,12 @@ def _parse_pause(node: Element) -> Pause:
     return Pause(_whole(given, "length", 1, 13910))
 
 
-GATHER_ATTRIBUTES = frozenset(
-    [
-        "input",
-        "action",
-        "method",
-        "timeout",
-        "finishOnKey",
-        "numDigits",
-        "partialResultCallback",
-        "partialResultCallbackMethod",
-        "language",
-        "hints",
-        "bargeIn",
-        "profanityFilter",
-        "speechTimeout",
-        "speechModel",
-        "enhanced",
-        "actionOnEmptyResult",
-        "debug",
-    ]
-)
+_GATHER_ATTRIBUTES = """
+    input action method timeout finishOnKey numDigits partialResultCallback
+    partialResultCallbackMethod language hints bargeIn profanityFilter speechTimeout speechModel
+    enhanced actionOnEmptyResult debug
+"""
+GATHER_ATTRIBUTES = frozenset(_GATHER_ATTRIBUTES.split())
 
 
 def _parse_gather(node: Element) -> Gather:
@@ -315,22 +246,11 @@ def _parse_prompt(node: Element) -> Say | Play | Pause:
     return reader(node)
 
 
-RECORD_ATTRIBUTES = frozenset(
-    [
-        "action",
-        "method",
-        "timeout",
-        "finishOnKey",
-        "maxLength",
-        "playBeep",
-        "trim",
-        "recordingStatusCallback",
-        "recordingStatusCallbackMethod",
-        "recordingStatusCallbackEvent",
-        "transcribe",
-        "transcribeCallback",
-    ]
-)
+_RECORD_ATTRIBUTES = """
+    action method timeout finishOnKey maxLength playBeep trim recordingStatusCallback
+    recordingStatusCallbackMethod recordingStatusCallbackEvent transcribe transcribeCallback
+"""
+RECORD_ATTRIBUTES = frozenset(_RECORD_ATTRIBUTES.split())
 
 
 def _parse_record(node: Element) -> Record:

@@ -138,11 +138,16 @@ class Webhooks:
         connector = aiohttp.TCPConnector(limit=512)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-    async def close(self) -> None:
-        """Drop what is in flight and close the connections."""
+    async def drop(self) -> None:
+        """Forget the callbacks that are in flight."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._chains.clear()
+
+    async def close(self) -> None:
+        """Drop what is in flight and close the connections."""
+        await self.drop()
         if self._session is not None:
             await self._session.close()
 

@@ -7,7 +7,7 @@ import pytest
 from simulator.sound import make_wav
 from tests.simulator.conftest import WORKER, Customer, Page, Twilio, steps
 
-LANGUAGES_WITHOUT_A_VOICE = ["my-MM", "km-KH", "ne-NP", "lo-LA", "si-LK", "ur-PK", "bn-BD"]
+LANGUAGES_WITHOUT_A_VOICE = ["my-MM", "km-KH", "ne-NP", "lo-LA", "si-LK", "ur-PK", "bn-BD", "id"]
 
 
 def said(call: dict[str, object]) -> list[str]:
