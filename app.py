@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from functools import partial
+
+from flask import Flask, Response, jsonify
 
 import channels.web
 import console
@@ -10,11 +12,9 @@ from bot import health, logs, metrics
 from bot.service import Service, open_service
 from bot.settings import load
 
-DOORS = ("channels", "console")
-
 
 def create_app(only: str | None = None, service: Service | None = None) -> Flask:
-    """The web application. ``only`` serves one of :data:`DOORS` alone; without it both.
+    """The web application. ``only`` serves one door alone: ``channels`` or ``console``; without it both.
 
     Raises :class:`bot.errors.ConfigurationError` when keys, database or flows cannot be used.
     """
@@ -23,12 +23,30 @@ def create_app(only: str | None = None, service: Service | None = None) -> Flask
         logs.set_up(settings.log_level)
         service = open_service(settings)
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
     app.extensions["voiceback"] = service
-    health.register(app, service)
-    metrics.register(app, service)
     if only != "console":
         channels.web.register(app, service)
     if only != "channels":
         console.register(app)
+    _vital_signs(app, service)
     return app
+
+
+create_channels = partial(create_app, "channels")
+create_console = partial(create_app, "console")
+
+
+def _vital_signs(app: Flask, service: Service) -> None:
+    @app.get("/healthz")
+    def alive() -> Response:
+        return jsonify(ok=True)
+
+    @app.get("/readyz")
+    def ready() -> tuple[Response, int]:
+        found = health.checks(service)
+        ok = all(check.ok for check in found if check.needed)
+        return jsonify(ready=ok, checks=[check.as_data() for check in found]), 200 if ok else 503
+
+    @app.get("/metrics")
+    def numbers() -> Response:
+        return Response(metrics.text(service), mimetype="text/plain; version=0.0.4")

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from bot.clock import Clock, SystemClock, wall_time
+from bot.errors import ConfigurationError, InputError
 from bot.flow.catalog import Catalogs
 from bot.flow.library import Library
 from bot.privacy.keys import Keyring, load
@@ -24,6 +25,7 @@ _heartbeat = table(Heartbeat)
 DEMO_CLOCK = "demo_clock"
 """The row of the table ``heartbeat`` that only a demo's database has; its value is the offset in seconds."""
 _REREAD_SECONDS = 0.25
+MOST_AT_ONCE = timedelta(days=400)
 
 
 class DemoClock:
@@ -86,3 +88,29 @@ def _offset(database: Database) -> float | None:
     except DBAPIError:
         # A database that is away for a moment must not stop the clock that its retries wait for.
         return 0.0
+
+
+def start_demo_clock(database: Database) -> None:
+    """Make this database a demo's: from now on its clock can be moved. Safe to repeat."""
+    with database.write() as connection:
+        known = connection.execute(select(_heartbeat.c.name).where(_heartbeat.c.name == DEMO_CLOCK)).first()
+        if known is None:
+            connection.execute(insert(_heartbeat).values(name=DEMO_CLOCK, at=wall_time(), value=0.0))
+
+
+def advance_clock(service: Service, by: timedelta) -> datetime:
+    """Move the demo's time forward; gives the new time. Raises :class:`ConfigurationError` outside a demo."""
+    if not service.is_demo:
+        raise ConfigurationError("only the demo's time can be moved; this database is not a demo's")
+    if by < timedelta():
+        raise InputError("time goes forward only", code="backwards")
+    if by > MOST_AT_ONCE:
+        raise InputError("at most 400 days at once", code="too_far")
+    with service.database.write() as connection:
+        offset = connection.execute(
+            update(_heartbeat)
+            .where(_heartbeat.c.name == DEMO_CLOCK)
+            .values(value=_heartbeat.c.value + by.total_seconds())
+            .returning(_heartbeat.c.value)
+        ).scalar_one()
+    return wall_time() + timedelta(seconds=offset)

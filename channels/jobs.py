@@ -345,7 +345,8 @@ def _delete_there(recording_id: str, provider_id: str) -> None:
 def _seconds(audio: bytes) -> int | None:
     try:
         with wave.open(io.BytesIO(audio)) as file:
-            return round(file.getnframes() / file.getframerate())
+            seconds: int = round(file.getnframes() / file.getframerate())
+            return seconds
     except (wave.Error, EOFError, ZeroDivisionError):
         return None
 

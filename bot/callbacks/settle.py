@@ -107,6 +107,17 @@ def _policy(text: str | None) -> Policy:
     return _parsed_policy(text) if text else Policy()
 
 
+def policy_of(connection: Connection, audit_id: str) -> Policy:
+    """The callback policy of the client for whom an audit was made."""
+    return _policy(
+        connection.execute(
+            select(_client.c.policy)
+            .join(_audit, _audit.c.client_id == _client.c.id)
+            .where(_audit.c.id == audit_id)
+        ).scalar_one_or_none()
+    )
+
+
 def _request(connection: Connection, row: AnyRow) -> Request:
     attempts = connection.execute(
         select(_attempt.c.claimed_at, _attempt.c.disposition).where(

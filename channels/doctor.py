@@ -1,0 +1,181 @@
+"""``voiceback doctor``: everything that must be right before a worker relies on us, checked one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from twilio.base.exceptions import TwilioException, TwilioRestException
+
+from bot import health, queue
+from bot.errors import ConfigurationError
+from bot.flow.catalog import Catalogs
+from bot.flow.check import spoken_texts
+from bot.flow.library import Library
+from bot.privacy import keys
+from bot.service import Service, open_service
+from bot.settings import Lines, Settings
+from channels.twilio_api import RETRY_HINT, client_of
+from channels.voice import VOICES
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``level`` is ok, off, warning or error; the message says what to do."""
+
+    level: str
+    subject: str
+    message: str
+
+    def as_data(self) -> dict[str, str]:
+        """Plain data for JSON."""
+        return {"level": self.level, "subject": self.subject, "message": self.message}
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; a failure of one thing does not hide the next."""
+    findings = [_keys(settings)]
+    service: Service | None = None
+    try:
+        service = open_service(settings)
+        findings.append(Finding("ok", "database", f"reached, schema up to date ({service.database.dialect})"))
+    except ConfigurationError as error:
+        findings.append(Finding("error", "database and flows", str(error)))
+    if service is not None:
+        findings += _health(service)
+        findings += _languages(service.library, service.catalogs)
+        if service.is_demo:
+            findings.append(Finding("warning", "clock", "this is a demo's database: its time can be moved"))
+    findings += [_redis(settings), _public_address(settings), *_twilio(settings), _mail(settings)]
+    return findings
+
+
+def _keys(settings: Settings) -> Finding:
+    try:
+        keys.load(settings.voiceback_keys)
+    except ConfigurationError as error:
+        return Finding("error", "keys", str(error))
+    return Finding("ok", "keys", "strong, all different, readable by their owner only")
+
+
+def _health(service: Service) -> list[Finding]:
+    return [
+        Finding("warning", check.name, check.why)
+        for check in health.checks(service)
+        if not check.ok and check.name in {"clock", "flows"}
+    ]
+
+
+def _languages(library: Library, catalogs: Catalogs) -> list[Finding]:
+    findings = []
+    for language in catalogs.languages:
+        if language in VOICES:
+            continue
+        missing = len(_unrecorded(library, catalogs, language))
+        if missing:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"language {language}",
+                    f"{missing} spoken texts have no recording; callers hear them in English letters",
+                )
+            )
+    return findings
+
+
+def _unrecorded(library: Library, catalogs: Catalogs, language: str) -> list[str]:
+    from bot.flow.catalog import recording_name
+    from channels.voice import Recordings
+
+    if catalogs.folder is None:
+        return []
+    recordings = Recordings(catalogs.folder)
+    texts = spoken_texts(library, catalogs, language)
+    return [text for text in texts if not recordings.has(language, recording_name(text))]
+
+
+def _redis(settings: Settings) -> Finding:
+    try:
+        with queue.connect(settings) as connection:
+            warnings = queue.warn_if_not_persistent(connection)
+    except ConfigurationError as error:
+        return Finding("warning" if not settings.redis_url else "error", "redis", str(error))
+    return Finding("warning" if warnings else "ok", "redis", " ".join(warnings) or "reached, keeps its jobs")
+
+
+def _public_address(settings: Settings) -> Finding:
+    address = urlsplit(settings.public_base_url)
+    if address.hostname in {"127.0.0.1", "localhost", "::1"}:
+        return Finding("warning", "PUBLIC_BASE_URL", "is this machine: no provider can reach it")
+    if address.scheme != "https":
+        return Finding("error", "PUBLIC_BASE_URL", "must be https: workers' words cross the network")
+    return Finding("ok", "PUBLIC_BASE_URL", "is https")
+
+
+def _mail(settings: Settings) -> Finding:
+    if not settings.smtp_url.get_secret_value():
+        return Finding("off", "e-mail to staff", "SMTP_URL is not set: nobody is told of new cases")
+    return Finding("ok", "e-mail to staff", "is set")
+
+
+# --- Twilio -----------------------------------------------------------------------------------
+
+
+def _twilio(settings: Settings) -> list[Finding]:
+    if not settings.twilio_on:
+        return [
+            Finding("off", "SMS", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"),
+            Finding("off", "voice", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"),
+        ]
+    try:
+        client_of(settings).api.accounts(settings.twilio_account_sid).fetch()
+        numbers = client_of(settings).incoming_phone_numbers.list(limit=200)
+    except TwilioRestException as error:
+        return [Finding("error", "Twilio", f"refuses the credentials or the request (code {error.code})")]
+    except (TwilioException, OSError) as error:
+        return [Finding("error", "Twilio", f"cannot be reached ({type(error).__name__})")]
+    findings = [Finding("ok", "Twilio", "credentials work")]
+    owned = {str(number.phone_number): number for number in numbers}
+    base = settings.public_base_url
+    findings += _channel(
+        "SMS", settings.twilio_sms_from, owned, {"sms_url": f"{base}/channels/sms{RETRY_HINT}"}
+    )
+    findings += _channel(
+        "voice",
+        settings.twilio_voice_from,
+        owned,
+        {
+            "voice_url": f"{base}/channels/voice{RETRY_HINT}",
+            "voice_fallback_url": f"{base}/channels/voice/fallback",
+            "status_callback": f"{base}/channels/voice/status{RETRY_HINT}",
+        },
+    )
+    shared = set(settings.twilio_sms_from.by_country.values()) & set(
+        settings.twilio_voice_from.by_country.values()
+    )
+    if shared:
+        findings.append(
+            Finding(
+                "warning",
+                "voice",
+                "the calling number is also the number on the card: whoever sees a missed call knows who called",
+            )
+        )
+    return findings
+
+
+def _channel(name: str, lines: Lines, owned: dict[str, object], wanted: dict[str, str]) -> list[Finding]:
+    if not lines:
+        return [Finding("off", name, f"TWILIO_{name.upper()}_FROM is not set")]
+    findings = []
+    for country, number in lines.by_country.items():
+        resource = owned.get(number)
+        if resource is None:
+            findings.append(Finding("error", name, f"the number for {country} is not of this account"))
+            continue
+        for attribute, address in wanted.items():
+            if getattr(resource, attribute, None) != address:
+                findings.append(
+                    Finding("warning", name, f"set {attribute} of the number for {country} to {address}")
+                )
+    return findings or [Finding("ok", name, "numbers and webhook addresses are right")]

@@ -1,0 +1,553 @@
+"""The ``voiceback`` command. Thin: each command calls one function of the heart and prints what it gives.
+
+Exit codes: 0 done; 1 rejected rows or findings; 2 usage; 3 configuration or dependency; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from zoneinfo import ZoneInfo
+
+import click
+
+from bot.errors import FlowError, InputError, NotFound, VoicebackError
+
+if TYPE_CHECKING:
+    from bot.flow.library import Library
+    from bot.flow.model import Flow
+    from bot.service import Service
+
+FINDINGS = 1
+USAGE = 2
+CONFIGURATION = 3
+INTERRUPTED = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def main() -> NoReturn:
+    """The entry point: every expected error becomes one clear line and the right exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (InputError, NotFound, FlowError) as error:
+        click.echo(f"error: {error}", err=True)
+        code = USAGE
+    except VoicebackError as error:
+        click.echo(f"error: {error}", err=True)
+        code = CONFIGURATION
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="voiceback")
+def cli() -> None:
+    """Voiceback: a worker hotline and an anti-retaliation callback service."""
+
+
+# --- running it -------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--admin", metavar="NAME", help="Also add the first administrator.")
+@click.option("--password-stdin", is_flag=True, help="Read the administrator's password from standard input.")
+def init(admin: str | None, password_stdin: bool) -> None:
+    """Make the keys and the database, and the first administrator. Safe to run again."""
+    from bot import staff
+    from bot.privacy import keys
+    from bot.service import open_service
+    from bot.settings import load
+    from bot.storage.database import open_database
+
+    settings = load()
+    if settings.voiceback_keys.exists():
+        keys.load(settings.voiceback_keys)
+        click.echo(f"keys: {settings.voiceback_keys} is there already and is kept")
+    else:
+        keys.write(settings.voiceback_keys, keys.generate())
+        click.echo(f"keys: made {settings.voiceback_keys}. Back it up: without it nothing can be read again.")
+    open_database(settings.database_url).upgrade()
+    click.echo("database: up to date")
+    if admin:
+        service = open_service(settings)
+        roles = [staff.Role.ADMIN, staff.Role.SUPERVISOR]
+        _add_staff(service, admin, _password(password_stdin), roles, None)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--only", type=click.Choice(["channels", "console"]), help="Serve one door alone.")
+def serve(host: str, port: int, only: str | None) -> None:
+    """Serve the web: the workers' door and the staff's door."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    from bot import logs
+    from bot.service import open_service
+    from bot.settings import load
+
+    settings = load()
+    logs.set_up(settings.log_level)
+    service = open_service(settings)
+    service.database.dispose()
+    # SQLite has one writer, so one process with many threads; PostgreSQL profits from two processes.
+    sqlite = service.database.dialect == "sqlite"
+    Granian(
+        f"app:create_{only or 'app'}",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1 if sqlite else 2,
+        blocking_threads=32 if sqlite else 16,
+        factory=True,
+        log_access=False,
+        websockets=False,
+        workers_kill_timeout=30,
+        respawn_failed_workers=True,
+    ).serve()
+
+
+@cli.command()
+def work() -> None:
+    """Run the clock and the RQ workers: calls are placed, texts sent, recordings fetched."""
+    import worker
+    from bot import logs
+    from bot.settings import load
+
+    settings = load()
+    logs.set_up(settings.log_level)
+    sys.exit(worker.work(settings))
+
+
+@cli.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--simulator-port", default=8090, show_default=True, type=click.IntRange(1, 65535))
+def demo(port: int, simulator_port: int) -> None:
+    """Everything on embedded defaults, with a make-believe telephone network and a sample audit."""
+    from demo import run
+
+    sys.exit(run(port, simulator_port))
+
+
+@cli.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Check settings, keys, database, Redis, provider credentials and webhook addresses."""
+    from bot.settings import load
+    from channels import doctor as doctor_
+
+    findings = doctor_.examine(load())
+    if as_json:
+        _print_json([finding.as_data() for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"ok": "ok  ", "off": "off ", "warning": "WARN", "error": "FAIL"}[finding.level]
+            click.echo(f"{mark} {finding.subject}: {finding.message}")
+    sys.exit(CONFIGURATION if any(finding.level == "error" for finding in findings) else 0)
+
+
+@cli.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema up to date."""
+    from bot.settings import load
+    from bot.storage.database import open_database
+
+    open_database(load().database_url).upgrade()
+    click.echo("database: up to date")
+
+
+# --- flows ------------------------------------------------------------------------------------
+
+
+@cli.group()
+def flows() -> None:
+    """Conversation flows."""
+
+
+@flows.command("check")
+@_json_option
+def flows_check(as_json: bool) -> None:
+    """Find what is wrong with flows and their translations, on every channel and in every language."""
+    from bot.flow.check import examine
+    from bot.settings import load
+    from channels.sms import SMS
+    from channels.voice import VOICES, Voice
+
+    settings = load()
+    findings = examine(
+        settings.voiceback_flows,
+        settings.voiceback_locales,
+        [SMS.capabilities, Voice.capabilities],
+        VOICES,
+    )
+    if as_json:
+        _print_json([vars_of(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+        click.echo(f"{len(findings)} findings" if findings else "flows: nothing found", err=bool(findings))
+    sys.exit(FINDINGS if findings else 0)
+
+
+@flows.command("graph")
+@click.argument("flow")
+@click.option("--dot", is_flag=True, help="Print DOT instead of Mermaid.")
+def flows_graph(flow: str, dot: bool) -> None:
+    """Draw a flow as text."""
+    from bot.flow import graph
+    from bot.flow.library import Library
+    from bot.settings import load
+
+    found = _flow(Library.open(load().voiceback_flows), flow)
+    click.echo(graph.dot(found) if dot else graph.graph(found))
+
+
+@flows.command("try")
+@click.argument("flow")
+@click.option("--channel", type=click.Choice(["sms", "voice"]), default="sms", show_default=True)
+@click.option("--language", default="en", show_default=True, help="BCP-47 code.")
+@click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE", help="A fact that the flow asks for.")
+def flows_try(flow: str, channel: str, language: str, facts: tuple[str, ...]) -> None:
+    """Talk with a flow in the terminal."""
+    from bot.clock import SystemClock
+    from bot.flow.catalog import Catalogs
+    from bot.flow.library import Library
+    from bot.flow.trial import talk
+    from bot.settings import load
+
+    settings = load()
+    library = Library.open(settings.voiceback_flows)
+    _flow(library, flow)
+    given = {"language": language, "language_known": "yes"}
+    for fact in facts:
+        name, equals, value = fact.partition("=")
+        if not equals:
+            raise click.UsageError(f"--fact {name}: write NAME=VALUE")
+        given[name] = value
+    sys.exit(
+        talk(
+            library,
+            Catalogs.open(settings.voiceback_locales),
+            flow,
+            channel=channel,
+            facts=given,
+            clock=SystemClock(),
+            lines=sys.stdin,
+            out=sys.stdout,
+        )
+    )
+
+
+# --- audits and callbacks ---------------------------------------------------------------------
+
+
+@cli.group()
+def audits() -> None:
+    """Audits and the workers who were interviewed."""
+
+
+@audits.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def audits_import(file: Path) -> None:
+    """Take in a CSV or XLSX file of interviewed workers; prints a report as JSON."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bot.audits.importing import bring_in
+    from bot.audits.upload import read
+
+    service = _service()
+    found = read(file)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("rows", total=None)
+        report = bring_in(service, found, lambda rows: progress.advance(task, rows))
+    _print_json(report.as_data())
+    sys.exit(FINDINGS if report.rejected else 0)
+
+
+@cli.group()
+def callbacks() -> None:
+    """Who is called back, when and why."""
+
+
+@callbacks.command("due")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
+@_json_option
+def callbacks_due(limit: int, as_json: bool) -> None:
+    """What should be dialled now."""
+    from bot.callbacks import overview
+
+    service = _service()
+    with service.database.read() as connection:
+        _print_callbacks(overview.due(connection, service.clock.now(), limit), as_json, "nothing is due")
+
+
+@callbacks.command("show")
+@click.argument("callback_id", required=False)
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
+@_json_option
+def callbacks_show(callback_id: str | None, limit: int, as_json: bool) -> None:
+    """One callback with its attempts, or the newest ones."""
+    from bot.callbacks import overview
+
+    service = _service()
+    with service.database.read() as connection:
+        if callback_id is None:
+            _print_callbacks(overview.newest(connection, limit), as_json, "there are no callbacks yet")
+        elif as_json:
+            _print_json(overview.one(connection, callback_id))
+        else:
+            _print_callbacks([overview.one(connection, callback_id)], as_json, "")
+
+
+@callbacks.command("plan")
+@click.argument("callback_id", required=False)
+@click.option("--explain", is_flag=True, help="Say for each day why it was taken or not.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
+@_json_option
+def callbacks_plan(callback_id: str | None, explain: bool, limit: int, as_json: bool) -> None:
+    """What will be dialled, soonest first."""
+    from bot.callbacks import overview
+
+    service = _service()
+    now = service.clock.now()
+    with service.database.read() as connection:
+        found = (
+            [overview.one(connection, callback_id)] if callback_id else overview.planned(connection, limit)
+        )
+        if explain:
+            for each in found:
+                each["explanation"] = overview.explained(connection, str(each["id"]), now)
+    _print_callbacks(found, as_json, "nothing is planned")
+
+
+@cli.group()
+def policy() -> None:
+    """A client's callback policy: days, attempts, spacing, limits."""
+
+
+@policy.command("show")
+@click.argument("client")
+def policy_show(client: str) -> None:
+    """Print a client's policy as YAML."""
+    import yaml
+
+    from bot.callbacks import policies
+    from bot.callbacks.policy import to_mapping
+
+    service = _service()
+    with service.database.read() as connection:
+        found = policies.of_client(connection, client)
+    click.echo(yaml.safe_dump(to_mapping(found), sort_keys=False).rstrip())
+
+
+@policy.command("set")
+@click.argument("client")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def policy_set(client: str, file: Path) -> None:
+    """Give a client a policy from a YAML file; callbacks that nobody has dialled are planned anew."""
+    import yaml
+
+    from bot.callbacks import policies
+    from bot.callbacks.policy import from_mapping
+
+    try:
+        mapping = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{file.name} is not YAML") from None
+    service = _service()
+    changed = policies.set_for_client(service, client, from_mapping(mapping or {}))
+    click.echo(f"policy of the client is set; {changed} callbacks planned anew")
+
+
+# --- time, languages --------------------------------------------------------------------------
+
+
+@cli.group()
+def clock() -> None:
+    """The demo's time."""
+
+
+@clock.command("advance")
+@click.argument("by")
+def clock_advance(by: str) -> None:
+    """Move the demo's time forward, by 30m, 8h, 2d or 1d12h."""
+    from bot.service import advance_clock
+
+    click.echo(advance_clock(_service(), _duration(by)).isoformat())
+
+
+@clock.command("until")
+@click.argument("instant")
+def clock_until(instant: str) -> None:
+    """Move the demo's time forward to an instant (ISO 8601; without an offset it is UTC)."""
+    from bot.service import advance_clock
+
+    service = _service()
+    try:
+        at = datetime.fromisoformat(instant)
+    except ValueError:
+        raise InputError("the instant must be ISO 8601, like 2026-03-05T18:30+07:00") from None
+    at = at if at.tzinfo else at.replace(tzinfo=ZoneInfo("UTC"))
+    click.echo(advance_clock(service, at - service.clock.now()).isoformat())
+
+
+@cli.command()
+def detect() -> None:
+    """Tell the language of each line of standard input: one BCP-47 code a line, or und."""
+    from bot.language import detect as language_of
+
+    for line in sys.stdin:
+        click.echo(language_of(line))
+
+
+# --- people and the access log ------------------------------------------------------------------
+
+
+@cli.group("staff")
+def staff_group() -> None:
+    """People who work with the console."""
+
+
+@staff_group.command("add")
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, required=True, help="May be given more than once.")
+@click.option("--email", help="For notices that something waits.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def staff_add(name: str, roles: tuple[str, ...], email: str | None, password_stdin: bool) -> None:
+    """Add a member of staff; prints the secret for one-time passwords once."""
+    from bot import staff
+
+    _add_staff(_service(), name, _password(password_stdin), list(staff.read_roles(roles)), email)
+
+
+@cli.command("verify-log")
+@click.option("--head", "heads", multiple=True, metavar="SEQ:HASH", help="A head that was printed earlier.")
+@_json_option
+def verify_log(heads: tuple[str, ...], as_json: bool) -> None:
+    """Walk the chain of the access log; print its head, to be kept outside."""
+    from bot.privacy import access
+
+    given = []
+    for text in heads:
+        seq, colon, digest = text.partition(":")
+        if not (colon and seq.isdigit()):
+            raise click.UsageError("--head: write SEQ:HASH as it was printed")
+        given.append(access.Head(int(seq), digest))
+    service = _service()
+    with service.database.read() as connection:
+        findings = access.verify(connection, given)
+        newest = access.head(connection)
+    if as_json:
+        _print_json(
+            {
+                "head": f"{newest.seq}:{newest.hash}" if newest else None,
+                "findings": [{"flaw": finding.flaw.value, "seq": finding.seq} for finding in findings],
+            }
+        )
+    else:
+        for finding in findings:
+            click.echo(f"{finding.flaw.value} at {finding.seq}")
+        click.echo(f"head {newest.seq}:{newest.hash}" if newest else "the log is empty")
+    sys.exit(FINDINGS if findings else 0)
+
+
+# --- shared -----------------------------------------------------------------------------------
+
+
+def _service() -> Service:
+    from bot import logs
+    from bot.service import open_service
+    from bot.settings import load
+
+    settings = load()
+    logs.set_up(settings.log_level)
+    return open_service(settings)
+
+
+def _flow(library: Library, name: str) -> Flow:
+    from difflib import get_close_matches
+
+    if name not in library.names():
+        close = get_close_matches(name, library.names(), n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else f" There are: {', '.join(library.names())}."
+        raise InputError(f"there is no flow '{name}'.{hint}")
+    return library.get(name)
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return answer
+
+
+def _add_staff(service: Service, name: str, password: str, roles: list[Any], email: str | None) -> None:
+    from bot import staff
+
+    secret = staff.add(service.database, service.sealer, service.clock, name, password, roles, email)
+    click.echo(f"staff: added {name}")
+    click.echo(f"TOTP secret (shown only now): {secret}")
+    click.echo(f"TOTP address: {staff.provisioning_uri(name, secret)}")
+
+
+def _duration(text: str) -> timedelta:
+    parts = re.fullmatch(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?", text.strip().lower())
+    if not parts or not any(parts.groups()):
+        raise InputError("a duration is written like 30m, 8h, 2d or 1d12h")
+    days, hours, minutes = (int(part or 0) for part in parts.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes)
+
+
+def vars_of(finding: Any) -> dict[str, object]:
+    """A slotted dataclass as plain data."""
+    from dataclasses import asdict
+
+    plain: dict[str, object] = asdict(finding)
+    return plain
+
+
+def _print_json(data: object) -> None:
+    click.echo(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def _print_callbacks(found: list[dict[str, Any]], as_json: bool, empty: str) -> None:
+    if as_json:
+        _print_json(found)
+        return
+    if not found:
+        click.echo(empty)
+    for each in found:
+        when = each["due_at"] or each["give_up_reason"] or ""
+        click.echo(f"{each['id']}  {each['state']:<10} {when:<33} {each['timezone']}  {each['preference']}")
+        for attempt in each["attempts"]:
+            click.echo(f"    attempt {attempt['n']}: {attempt['disposition'] or attempt['state']}")
+        for day in each.get("explanation", {}).get("days", []):
+            click.echo(f"    {day['day']}  {day['code']}")
+
+
+if __name__ == "__main__":
+    main()

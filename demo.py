@@ -1,0 +1,451 @@
+"""Composition: ``voiceback demo`` runs everything on embedded defaults, with a make-believe world; nothing else.
+
+It starts the embedded Redis, the simulator, the web server and the workers, brings in a sample audit of
+made-up people, writes where to look into ``var/demo.json``, and stops all of it in order on Ctrl-C. A
+setting that is given in the environment is kept; with TWILIO_API_BASE set, no simulator is started.
+"""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+import click
+import pyotp
+from sqlalchemy import func, select
+
+from bot import queue, staff
+from bot.audits.importing import bring_in
+from bot.audits.upload import read
+from bot.errors import ConfigurationError, VoicebackError
+from bot.privacy import keys
+from bot.service import Service, advance_clock, open_service, start_demo_clock
+from bot.settings import Settings, load
+from bot.storage.database import open_database
+from bot.storage.tables import Audit, table
+
+VAR = Path("var")
+FILE = VAR / "demo.json"
+HOTLINE = "+12025550100"
+CALLER = "+12025550199"
+ALWAYS = "morning;lunch;afternoon;evening;night"
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Person:
+    """A made-up worker of the sample audit."""
+
+    name: str
+    number: str
+    language: str
+    timezone: str
+    preferred_time: str
+    pass_word: str
+    role: str = "interviewed"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A made-up audit of a made-up factory, some days ago."""
+
+    ref: str
+    client: str
+    supplier: str
+    factory: str
+    country: str
+    region: str
+    industry: str
+    days_ago: int
+    people: tuple[Person, ...]
+
+
+VISITS = (
+    Visit(
+        *("A-101", "Northwind Apparel", "Kencana Group", "Kencana Garment", "ID", "West Java", "apparel", 6),
+        people=(
+            Person("Siti", "+6281200000001", "id", "Asia/Jakarta", ALWAYS, "4711"),
+            Person("Dewi", "+6281200000002", "id", "Asia/Jakarta", "evening", "2580"),
+            Person("Budi", "+6281200000003", "id", "Asia/Jakarta", "weekend;night", "1357"),
+            Person("Rina", "+6281200000004", "id", "Asia/Jakarta", "lunch", "9090", "comparison"),
+        ),
+    ),
+    Visit(
+        *("A-102", "Northwind Apparel", "Golden Thread", "Golden Thread No. 2", "MM", "Yangon", "apparel", 7),
+        people=(
+            Person("Thiri", "+959450000001", "my", "Asia/Yangon", ALWAYS, "3141"),
+            Person("Aung", "+959450000002", "my", "Asia/Yangon", "sun_morning;evening", "2718"),
+            Person("Su", "+959450000003", "my", "Asia/Yangon", "weekday_evening", "1618"),
+        ),
+    ),
+    Visit(
+        *("B-7", "Fjord Toys", "Blue Bay Plastics", "Blue Bay Works", "JM", "Kingston", "toys", 5),
+        people=(
+            Person("Grace", "+18765550123", "en", "America/Jamaica", ALWAYS, "8642"),
+            Person("Marlon", "+18765550124", "en", "America/Jamaica", "evening;night", "7531"),
+            Person("Keisha", "+18765550125", "en", "America/Jamaica", "afternoon", "9753"),
+        ),
+    ),
+    Visit(
+        *("B-8", "Fjord Toys", "Rift Valley Crafts", "Rift Valley Workshop", "KE", "Nakuru", "toys", 2),
+        people=(
+            Person("Wanjiru", "+254700000001", "en", "Africa/Nairobi", "morning;evening", "6420"),
+            Person("Otieno", "+254700000002", "en", "Africa/Nairobi", "weekend", "1793"),
+        ),
+    ),
+)
+
+
+def run(port: int, simulator_port: int) -> int:
+    """Start everything, wait for Ctrl-C, stop everything. Gives the exit code."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    VAR.mkdir(mode=0o700, exist_ok=True)
+    known = _known()
+    own_world = "TWILIO_API_BASE" in os.environ
+    web, world = _free(port), _free(simulator_port)
+    settings = _settings(known, web, world)
+    service = _prepare(settings, known)
+    with queue.running(settings):
+        panel = _Panel(service, known)
+        children = [] if own_world else [_world(settings, known, panel, web, world)]
+        children += [
+            _child("cli.py", "serve", "--port", str(web)),
+            _child("cli.py", "work"),
+        ]
+        try:
+            _wait_until_ready(f"http://127.0.0.1:{web}/readyz", children, stop)
+            _write(known | _addresses(web, None if own_world else world))
+            if not stop.is_set():
+                _announce(known, web, None if own_world else world)
+            while not stop.wait(0.5):
+                _complain_of_dead(children)
+        finally:
+            click.echo("stopping …")
+            _stop(children)
+            panel.stop()
+    click.echo("stopped; `make demo` goes on where this ended")
+    return 0
+
+
+# --- preparing --------------------------------------------------------------------------------
+
+
+def _known() -> dict[str, Any]:
+    """What an earlier run made up (account, passwords), or new."""
+    if FILE.exists():
+        try:
+            known: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+            if "twilio" in known:
+                return known
+        except ValueError:
+            click.echo(f"{FILE} was damaged and is made anew", err=True)
+    return {
+        "twilio": {"account_sid": "AC" + secrets.token_hex(16), "auth_token": secrets.token_hex(16)},
+        "panel_token": secrets.token_urlsafe(24),
+    }
+
+
+def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
+    """The demo's settings; they go to the children through the environment. What is set already wins."""
+    defaults = {
+        "PUBLIC_BASE_URL": f"http://127.0.0.1:{web}",
+        "TWILIO_ACCOUNT_SID": known["twilio"]["account_sid"],
+        "TWILIO_AUTH_TOKEN": known["twilio"]["auth_token"],
+        "TWILIO_API_BASE": f"http://127.0.0.1:{world}",
+        "TWILIO_SMS_FROM": HOTLINE,
+        "TWILIO_VOICE_FROM": CALLER,
+        "TWILIO_CALLS_PER_SECOND": "5",
+        "LOG_LEVEL": "WARNING",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    return load()
+
+
+def _prepare(settings: Settings, known: dict[str, Any]) -> Service:
+    if not settings.voiceback_keys.exists():
+        keys.write(settings.voiceback_keys, keys.generate())
+    database = open_database(settings.database_url)
+    database.upgrade()
+    start_demo_clock(database)
+    database.dispose()
+    service = open_service(settings)
+    for role in ("supervisor", "admin"):
+        _add_person(service, known, role)
+    _write(known)
+    with service.database.read() as connection:
+        audits = connection.execute(select(func.count()).select_from(table(Audit))).scalar_one()
+    if not audits:
+        sample = VAR / "sample-audit.csv"
+        _write_sample(sample, service.clock.now())
+        report = bring_in(service, read(sample))
+        if report.rejected:
+            raise VoicebackError("the sample audit was not taken in whole")
+    return service
+
+
+def _add_person(service: Service, known: dict[str, Any], role: str) -> None:
+    if role in known:
+        return
+    password = secrets.token_urlsafe(12)
+    name = f"demo-{role}"
+    secret = staff.add(
+        service.database, service.sealer, service.clock, name, password, [staff.Role(role)], None
+    )
+    known[role] = {"name": name, "password": password, "totp_secret": secret}
+
+
+def _write_sample(path: Path, now: datetime) -> None:
+    columns = (
+        *("audit_ref", "client", "supplier", "factory", "country", "region", "industry", "audit_date"),
+        *("phone", "language", "preferred_time", "timezone", "channel", "pass_word", "alias", "role"),
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+        for visit in VISITS:
+            for person in visit.people:
+                day = now.astimezone(ZoneInfo(person.timezone)).date() - timedelta(days=visit.days_ago)
+                rows.writerow(
+                    (
+                        *(visit.ref, visit.client, visit.supplier, visit.factory),
+                        *(visit.country, visit.region, visit.industry, day.isoformat()),
+                        *(person.number, person.language, person.preferred_time, person.timezone),
+                        *("voice", person.pass_word, person.name, person.role),
+                    )
+                )
+
+
+# --- the make-believe world -------------------------------------------------------------------
+
+
+def _world(
+    settings: Settings, known: dict[str, Any], panel: _Panel, web: int, port: int
+) -> subprocess.Popen[bytes]:
+    base = settings.public_base_url
+    token = {"X-Demo-Token": known["panel_token"]}
+    config = {
+        "account_sid": settings.twilio_account_sid,
+        "auth_token": settings.twilio_auth_token.get_secret_value(),
+        "calls_per_second": 10,
+        "numbers": {
+            number: {
+                "voice_url": f"{base}/channels/voice#rc=3&rp=all",
+                "voice_fallback_url": f"{base}/channels/voice/fallback",
+                "voice_status_url": f"{base}/channels/voice/status",
+                "sms_url": f"{base}/channels/sms#rc=3&rp=all",
+            }
+            for number in (HOTLINE, CALLER)
+        },
+        "handsets": [
+            {
+                "number": person.number,
+                "name": f"{person.name} ({visit.factory})",
+                "language": person.language,
+                "note": f"made up; code {person.pass_word}; wants: {person.preferred_time}; {person.timezone}",
+                "pass_word": person.pass_word,
+                "script": "manual",
+            }
+            for visit in VISITS
+            for person in visit.people
+        ],
+        "actions": [
+            {"label": "+1 hour", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "1"}},
+            {"label": "+8 hours", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "8"}},
+            {"label": "+1 day", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "24"}},
+            {"label": "Sign-in code", "url": f"{panel.url}/code", "headers": token, "form": {}},
+        ],
+        "links": [{"label": "Supervisor's page", "url": f"http://127.0.0.1:{web}/console/"}],
+    }
+    path = VAR / "simulator.json"
+    _private_write(path, json.dumps(config, indent=1))
+    return _child(
+        *("-m", "simulator", "--config", str(path), "--port", str(port)),
+        *("--state", str(VAR / "simulator-state.json")),
+    )
+
+
+class _Panel:
+    """The buttons of the phone page that move time and show a sign-in code. Only the demo has them."""
+
+    def __init__(self, service: Service, known: dict[str, Any]) -> None:
+        self._service = service
+        self._known = known
+        panel = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                given = self.headers.get("X-Demo-Token", "")
+                body = self.rfile.read(min(int(self.headers.get("Content-Length", 0) or 0), 4096))
+                if not hmac.compare_digest(given, known["panel_token"]):
+                    self.send_error(403)
+                    return
+                answer = json.dumps({"message": panel.press(self.path, body.decode())}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the simulator reaches the panel."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def press(self, path: str, body: str) -> str:
+        """Do what a button says; gives a sentence for the page."""
+        if path == "/clock":
+            hours = int(parse_qs(body).get("hours", ["0"])[0])
+            now = advance_clock(self._service, timedelta(hours=hours))
+            return f"It is now {now:%A %H:%M} UTC in the demo."
+        code = pyotp.TOTP(self._known["supervisor"]["totp_secret"]).now()
+        return f"Sign in as {self._known['supervisor']['name']} with the code {code} (works once)."
+
+    def stop(self) -> None:
+        """Close the panel."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+# --- processes --------------------------------------------------------------------------------
+
+
+def _child(*arguments: str) -> subprocess.Popen[bytes]:
+    # Ctrl-C in a terminal goes to us alone; the children are ended in order.
+    return subprocess.Popen([sys.executable, *_in_checkout(arguments)], start_new_session=True)  # noqa: S603 - ourselves
+
+
+def _in_checkout(arguments: tuple[str, ...]) -> list[str]:
+    here = Path(__file__).parent
+    return [str(here / word) if word == "cli.py" else word for word in arguments]
+
+
+def _free(port: int) -> int:
+    """``port`` if nobody has it, else another one."""
+    for candidate in (port, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", candidate))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            if candidate == 0:
+                click.echo(f"port {port} is taken; using {found}", err=True)
+            return found
+    raise ConfigurationError("no port is free on 127.0.0.1")
+
+
+def _wait_until_ready(url: str, children: list[subprocess.Popen[bytes]], stop: threading.Event) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not stop.is_set():
+        if any(child.poll() is not None for child in children):
+            raise ConfigurationError("a part of the demo ended while it started; see above")
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise ConfigurationError("the web server did not become ready within a minute")
+        stop.wait(0.1)
+
+
+def _complain_of_dead(children: list[subprocess.Popen[bytes]]) -> None:
+    if any(child.poll() is not None for child in children):
+        raise ConfigurationError("a part of the demo ended; see above")
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    # The world goes last, so that what is under way can still end well.
+    for child in reversed(children):
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+# --- telling ----------------------------------------------------------------------------------
+
+
+def _addresses(web: int, world: int | None) -> dict[str, Any]:
+    base = f"http://127.0.0.1:{web}"
+    return {
+        "web": base,
+        "console": f"{base}/console/",
+        "phones": f"http://127.0.0.1:{world}/" if world else None,
+        "hotline": HOTLINE,
+        "caller": CALLER,
+    }
+
+
+def _write(known: dict[str, Any]) -> None:
+    _private_write(FILE, json.dumps(known, indent=1))
+
+
+def _private_write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _announce(known: dict[str, Any], web: int, world: int | None) -> None:
+    person = known["supervisor"]
+    lines = [
+        "",
+        "Voiceback is running. Everything here is made up; nobody is called.",
+        "",
+        f"  Phones of the workers   http://127.0.0.1:{world}/" if world else "",
+        f"  Supervisor's page       http://127.0.0.1:{web}/console/",
+        f"      name      {person['name']}",
+        f"      password  {person['password']}",
+        "      code      the button 'Sign-in code' on the phones' page, or an authenticator with the secret",
+        f"                {person['totp_secret']}",
+        "",
+        "  A phone rings within seconds. Answer it, press 1, key the code from its note and #, and go on.",
+        "  Time: the buttons on the phones' page, or `.venv/bin/voiceback clock advance 8h`.",
+        f"  All addresses and sign-ins: {FILE}",
+        "",
+        "  Ctrl-C stops everything.",
+        "",
+    ]
+    click.echo("\n".join(line for line in lines if line is not None))
