@@ -7,26 +7,19 @@ and the walk goes on to the next question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Final
 
-from bot.flow import answers, phrases
+from bot.flow import answers, detours, phrases
 from bot.flow import session as flags
 from bot.flow.answers import SKIP, Answer
+from bot.flow.commands import command_in, is_open_to, obey
 from bot.flow.context import Context, Sprint
 from bot.flow.events import (
     Answered,
-    CallbackRequested,
-    ConsentGiven,
-    ConsentScope,
     Ended,
-    HandoffRequested,
-    LanguageChosen,
     Outcome,
     PassWordChosen,
-    StartRequested,
-    TextInvited,
     Verified,
 )
 from bot.flow.model import Flow, Grievance, Kind
@@ -57,14 +50,14 @@ def start(flow: Flow, context: Context, facts: Mapping[str, str], first: Input |
     elif wish == "danger":
         talk.duress()
     elif wish in ("stop", "hide", "human", "later"):
-        _obey(talk, wish)
+        obey(talk, wish)
     else:
         if wish == "start":
-            _obey(talk, wish)
+            obey(talk, wish)
         _keep_first_words(talk, first)
         arrive(talk, flow.first)
         if wish in ("language", "help") and not talk.ended:
-            _obey(talk, wish)
+            obey(talk, wish)
     return talk.sprint()
 
 
@@ -110,7 +103,7 @@ def _wish(talk: Talk, first: Input | None) -> str | None:
     if normal(first.text) == "*":
         return "danger"
     command = talk.context.library.words.command(first.text, talk.tongue, talk.context.catalogs)
-    return command if command and _is_open_to(talk, command) else None
+    return command if command and is_open_to(talk, command) else None
 
 
 def _keep_first_words(talk: Talk, first: Input | None) -> None:
@@ -156,8 +149,8 @@ def _take(talk: Talk, given: Text | Keys | Button | Media | Recording) -> None:
 
 
 def _sign_of_danger(talk: Talk) -> None:
-    if talk.mode in _COVER:
-        _NEXT_AFTER_COVER[talk.mode](talk)
+    if talk.mode in detours.COVER:
+        detours.go_on_covering(talk)
     else:
         talk.duress()
 
@@ -165,7 +158,7 @@ def _sign_of_danger(talk: Talk) -> None:
 def _global_key(talk: Talk, keys: str) -> bool:
     """Obey the keys that mean the same at every question; False if the keys are an answer."""
     kind = talk.ask.kind
-    if talk.mode in _COVER or (kind is Kind.PASS_WORD and keys == "0"):
+    if talk.mode in detours.COVER or (kind is Kind.PASS_WORD and keys == "0"):
         return False
     if keys in ("", "#"):
         talk.redact = kind is Kind.PASS_WORD
@@ -196,13 +189,13 @@ def _answer(talk: Talk, given: Input) -> None:
     if not talk.mode and ask.kind is Kind.PASS_WORD:
         _pass_word(talk, given)
         return
-    if talk.mode in _COVER:
-        _NEXT_AFTER_COVER[talk.mode](talk)
+    if talk.mode in detours.COVER:
+        detours.go_on_covering(talk)
         return
     if ask.kind in (Kind.OPEN, Kind.MEDIA) and isinstance(given, Text) and " " not in normal(given.text):
-        command = _command(talk, given)
+        command = command_in(talk, given)
         if command is not None:
-            _obey(talk, command)
+            obey(talk, command)
             return
     question = talk.question()
     now = talk.context.now
@@ -214,9 +207,9 @@ def _answer(talk: Talk, given: Input) -> None:
     if answer is not None:
         _accept(talk, answer)
         return
-    command = _command(talk, given) if isinstance(given, Text) else None
+    command = command_in(talk, given) if isinstance(given, Text) else None
     if command is not None:
-        _obey(talk, command)
+        obey(talk, command)
     else:
         _not_understood(talk, given)
 
@@ -234,9 +227,9 @@ def _accept(talk: Talk, answer: Answer) -> None:
         talk.flags += flags.PAGE
         talk.tries = 0
     elif talk.mode:
-        _OWN[talk.mode](talk, answer.code)
+        detours.accept(talk, answer.code)
     elif talk.ask.kind is Kind.LANGUAGE and answer.code != SKIP:
-        _speak(talk, answer.code)
+        detours.speak(talk, answer.code)
         leave(talk, answer)
     else:
         leave(talk, answer)
@@ -246,10 +239,10 @@ def _pass_word(talk: Talk, given: Input) -> None:
     """A pass-word is compared and forgotten; whatever was given is masked, right or wrong."""
     talk.redact = True
     step, ask = talk.step, talk.ask
-    command = _command(talk, given) if isinstance(given, Text) else None
+    command = command_in(talk, given) if isinstance(given, Text) else None
     if command is not None:
         talk.redact = False
-        _obey(talk, command)
+        obey(talk, command)
         return
     entry = given.digits if isinstance(given, Keys) else ""
     entry = digits(normal(given.text)).replace(" ", "") if isinstance(given, Text) else entry
@@ -280,12 +273,6 @@ def _choose_pass_word(talk: Talk, entry: str, well_formed: bool) -> None:
         _not_understood(talk, Silence())
 
 
-def _speak(talk: Talk, language: str) -> None:
-    """Go on in another language."""
-    talk.tongue = talk.context.catalogs.tongue(language)
-    talk.events.append(LanguageChosen(language))
-
-
 # --- what was not understood ----------------------------------------------------------------
 
 
@@ -296,7 +283,7 @@ def _not_understood(talk: Talk, given: Input) -> None:
     if talk.tries < _UNKNOWN_BEFORE_OFFER:
         talk.phrase(phrases.KEPT if kept else phrases.NOT_UNDERSTOOD)
     elif talk.mode:
-        _GIVE_UP[talk.mode](talk)
+        detours.give_up(talk)
     elif talk.guarded:
         talk.end(Outcome.UNVERIFIED, phrases.WRONG_TIME)
     else:
@@ -326,151 +313,13 @@ def _is_sentence(text: str) -> bool:
     return unspaced >= 4 or (len(words) >= 2 and len(letters) >= 6)
 
 
-# --- global words ---------------------------------------------------------------------------
-
-
-def _command(talk: Talk, given: Text) -> str | None:
-    command = talk.context.library.words.command(given.text, talk.tongue, talk.context.catalogs)
-    if command == "skip":
-        return command if talk.ask.skip and not talk.mode else None
-    return command if command and command != "greeting" and _is_open_to(talk, command) else None
-
-
-def _is_open_to(talk: Talk, command: str) -> bool:
-    """Before the gate nobody is known, so a person cannot be asked for."""
-    return command != "human" or not talk.guarded
-
-
-def _obey(talk: Talk, command: str) -> None:
-    if command == "stop":
-        talk.stop()
-    elif command == "hide":
-        talk.end(Outcome.ENDED_EARLY, phrases.HIDDEN)
-    elif command == "human":
-        talk.hand_off("word")
-    elif command == "later":
-        talk.ask_own("later")
-    elif command == "language":
-        talk.ask_own("language")
-    elif command == "help":
-        talk.phrase(phrases.NEUTRAL_HELP if talk.guarded else phrases.HELP)
-    elif command == "start":
-        talk.events.append(StartRequested())
-        talk.phrase(phrases.STARTED)
-    elif command == "skip" and talk.ask.kind is Kind.PASS_WORD:
-        go_on(talk, talk.step, "none")
-    else:
-        leave(talk, Answer(SKIP))
-
-
-# --- the engine's own questions -------------------------------------------------------------
-
-
-def _after_first_cover(talk: Talk) -> None:
-    talk.ask_own("cover_second")
-
-
-def _after_second_cover(talk: Talk) -> None:
-    talk.end(Outcome.UNSAFE, phrases.GOODBYE)
-
-
-def _early(talk: Talk, code: str) -> None:
-    talk.events.append(ConsentGiven(ConsentScope.CONTACT_AGAIN, code == "yes"))
-    talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
-
-
-def _later(talk: Talk, code: str) -> None:
-    reason = "later" if talk.has(flags.CALLBACK) else "requested"
-    talk.events.append(CallbackRequested(code, reason))
-    talk.end(Outcome.LATER, phrases.CALL_LATER)
-
-
-def _language(talk: Talk, code: str) -> None:
-    _speak(talk, code)
-    _ask_again(talk)
-
-
-def _offer(talk: Talk, code: str) -> None:
-    if code == "person":
-        talk.hand_off("not_understood")
-    elif code == "later":
-        talk.ask_own("later")
-    else:
-        _go_on(talk)
-
-
-def _go_on(talk: Talk) -> None:
-    """Leave out the question that was not understood if it can be left out, else ask it once more."""
-    talk.wait(talk.step)
-    if talk.ask.skip and talk.ask.kind is not Kind.PASS_WORD:
-        leave(talk, Answer(SKIP))
-
-
-def _ask_again(talk: Talk) -> None:
-    """Back to the step's own question, or to the offer that stands for it where nothing is recorded."""
-    arrive_at = talk.step
-    talk.wait(arrive_at)
-    if talk.ask.kind is Kind.OPEN and talk.keypad and not talk.has(flags.RECORD):
-        talk.ask_own("unrecorded_no_text" if talk.has(flags.NO_TEXT) else "unrecorded")
-
-
-def _unrecorded(talk: Talk, code: str) -> None:
-    step = talk.step
-    talk.wait(step)
-    if code == "person":
-        talk.events.append(HandoffRequested("open_question"))
-        talk.phrase(phrases.PERSON_WILL_CALL)
-    elif code == "text":
-        talk.events.append(TextInvited(step.id))
-        talk.phrase(phrases.TEXT_WILL_COME)
-    leave(talk, Answer(code))
-
-
-def _leave_out(talk: Talk) -> None:
-    _unrecorded(talk, SKIP)
-
-
-def _end_early_unasked(talk: Talk) -> None:
-    talk.end(Outcome.ENDED_EARLY, phrases.GOODBYE)
-
-
-def _end_later_unasked(talk: Talk) -> None:
-    talk.end(Outcome.LATER, phrases.GOODBYE)
-
-
-_COVER: Final = frozenset(("cover_first", "cover_second"))
-_NEXT_AFTER_COVER: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
-    {"cover_first": _after_first_cover, "cover_second": _after_second_cover}
-)
-_OWN: Final[Mapping[str, Callable[[Talk, str], None]]] = MappingProxyType(
-    {
-        "early": _early,
-        "later": _later,
-        "language": _language,
-        "offer": _offer,
-        "unrecorded": _unrecorded,
-        "unrecorded_no_text": _unrecorded,
-    }
-)
-_GIVE_UP: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
-    {
-        "early": _end_early_unasked,
-        "later": _end_later_unasked,
-        "language": _ask_again,
-        "offer": _go_on,
-        "unrecorded": _leave_out,
-        "unrecorded_no_text": _leave_out,
-    }
-)
-
-
 # --- silence, the end of a call, time -------------------------------------------------------
 
 
 def _silence(talk: Talk) -> None:
     """Repeat once; then nobody is there, or the worker cannot go on."""
-    if talk.mode in _COVER:
-        _NEXT_AFTER_COVER[talk.mode](talk)
+    if talk.mode in detours.COVER:
+        detours.go_on_covering(talk)
     elif not talk.has(flags.SILENT):
         talk.set(flags.SILENT)
     elif talk.mode == "early":
@@ -481,7 +330,7 @@ def _silence(talk: Talk) -> None:
 
 
 def _hang_up(talk: Talk) -> None:
-    if talk.mode in _COVER:
+    if talk.mode in detours.COVER:
         talk.end(Outcome.UNSAFE)
     elif talk.mode == "early":
         talk.end(Outcome.ENDED_EARLY)
@@ -502,7 +351,7 @@ def _break_off(talk: Talk) -> None:
 def _time_out(talk: Talk, kind: str) -> None:
     if kind == "remind":
         talk.set(flags.REMINDED)
-    elif talk.mode in _COVER:
+    elif talk.mode in detours.COVER:
         talk.end(Outcome.UNSAFE)
     else:
         _pass_through(talk, Outcome.EXPIRED)

@@ -1,0 +1,47 @@
+"""The words that work at any step of a written conversation."""
+
+from __future__ import annotations
+
+from bot.flow import phrases
+from bot.flow.answers import SKIP, Answer
+from bot.flow.events import Outcome, StartRequested
+from bot.flow.model import Kind
+from bot.flow.talk import Talk
+from bot.flow.walk import go_on, leave
+from bot.messages import Text
+
+
+def command_in(talk: Talk, given: Text) -> str | None:
+    """The global word that a whole message is, if it can be obeyed at the question of the moment."""
+    command = talk.context.library.words.command(given.text, talk.tongue, talk.context.catalogs)
+    if command == "skip":
+        return command if talk.ask.skip and not talk.mode else None
+    return command if command and command != "greeting" and is_open_to(talk, command) else None
+
+
+def is_open_to(talk: Talk, command: str) -> bool:
+    """Before the gate nobody is known, so a person cannot be asked for."""
+    return command != "human" or not talk.guarded
+
+
+def obey(talk: Talk, command: str) -> None:
+    """Do what a global word asks for."""
+    if command == "stop":
+        talk.stop()
+    elif command == "hide":
+        talk.end(Outcome.ENDED_EARLY, phrases.HIDDEN)
+    elif command == "human":
+        talk.hand_off("word")
+    elif command == "later":
+        talk.ask_own("later")
+    elif command == "language":
+        talk.ask_own("language")
+    elif command == "help":
+        talk.phrase(phrases.NEUTRAL_HELP if talk.guarded else phrases.HELP)
+    elif command == "start":
+        talk.events.append(StartRequested())
+        talk.phrase(phrases.STARTED)
+    elif command == "skip" and talk.ask.kind is Kind.PASS_WORD:
+        go_on(talk, talk.step, "none")
+    else:
+        leave(talk, Answer(SKIP))
