@@ -131,6 +131,9 @@ def _check_shape(flow: Flow) -> Iterator[Finding]:
         if step.ask and len(step.ask.choices) > KEYPAD_OPTIONS and _is_heard(step):
             message = f"'{step.id}' has more than {KEYPAD_OPTIONS} options, which a keypad cannot offer"
             yield Finding(flow.file, step.line, "keypad", message)
+    for step in _unheard(flow):
+        message = f"'{step.id}' asks something where nobody is there any more"
+        yield Finding(flow.file, step.line, "unheard", message)
     for step in _cycles(flow):
         message = f"the conversation can come back to '{step.id}' without waiting for anybody"
         yield Finding(flow.file, step.line, "endless", message)
@@ -145,6 +148,19 @@ def _reached(flow: Flow) -> set[str]:
             reached.add(name)
             waiting += [target for _, target in flow.steps[name].exits()]
     return reached
+
+
+def _unheard(flow: Flow) -> Iterator[Step]:
+    """Questions on the ways that are gone through after the conversation has broken off."""
+    waiting = [name for name in (flow.expired, flow.hung_up) if name]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            if flow.steps[name].ask is not None:
+                yield flow.steps[name]
+            waiting += _unwaited(flow.steps[name])
 
 
 def _cycles(flow: Flow) -> list[Step]:

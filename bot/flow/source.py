@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -15,6 +15,10 @@ from jsonschema.exceptions import ValidationError, best_match
 from bot.errors import FlowError
 
 Path = tuple[str | int, ...]
+
+_DEPTH: Final = 30
+_NODES: Final = 50_000
+"""Bounds on a file, because an alias of YAML can stand for itself or for millions of entries."""
 
 
 class Fault(FlowError):
@@ -76,6 +80,7 @@ def read(text: str, file: str) -> Source:
     """
     source = Source(file)
     try:
+        _check_depth(text, file)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -89,8 +94,25 @@ def read(text: str, file: str) -> Source:
     return source
 
 
+def _check_depth(text: str, file: str) -> None:
+    """Refuse deep nesting before the nodes are composed: the C composer recurses and would crash."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise FlowFaults([Fault("too_large", "the file is nested too deeply", file=file, line=line)])
+
+
 def _plain(node: yaml.Node, path: Path, source: Source) -> Any:
     source.lines[path] = node.start_mark.line + 1
+    if len(path) > _DEPTH or len(source.lines) > _NODES:
+        message = "the file is nested too deeply or is too large"
+        line = node.start_mark.line + 1
+        raise FlowFaults([Fault("too_large", message, file=source.file, line=line)])
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, source)
     if isinstance(node, yaml.SequenceNode):

@@ -69,6 +69,11 @@ def test_cycle_through_a_question_is_fine(tmp_path: Path) -> None:
     assert findings(tmp_path, "  - {id: one, ask: yes_no, text: One?, next: {no: one}}\n" + END) == []
 
 
+def test_question_after_the_conversation_broke_off(tmp_path: Path) -> None:
+    steps = "  - {id: one, ask: yes_no, text: One?, next: done}\n  - {id: late, ask: yes_no, text: Late?}\n"
+    assert codes(findings(tmp_path, steps + END, "expired: late\n")) == ["unheard"]
+
+
 @pytest.mark.parametrize(("when", "expected"), [("", ["keypad"]), ("    when: {medium: text}\n", [])])
 def test_more_options_than_keys(tmp_path: Path, when: str, expected: list[str]) -> None:
     options = ", ".join(f"{{code: c{n}, label: L{n}}}" for n in range(8))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bot.errors import FlowError
 from bot.flow.library import Library
 from bot.flow.loader import duration, load, revision_of
 from bot.flow.schema import published
 from bot.flow.source import Fault, FlowFaults
-from bot.flow.taxonomy import load_taxonomy
+from bot.flow.taxonomy import Taxonomy, load_taxonomy
 from tests.flow.conversation import TAXONOMY, flow_text, shelf
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +26,11 @@ def faults_of(text: str) -> list[Fault]:
     with pytest.raises(FlowFaults) as caught:
         load(text, "test.yaml", load_taxonomy(TAXONOMY, "taxonomy.yaml"))
     return list(caught.value.faults)
+
+
+@cache
+def library_taxonomy() -> Taxonomy:
+    return Library.open(ROOT / "flows").taxonomy
 
 
 def only_fault(steps: str, head: str = "") -> Fault:
@@ -118,6 +127,43 @@ def test_mistake_has_its_code(steps: str, code: str) -> None:
 )
 def test_file_that_is_no_flow_is_refused_with_a_reason(text: str) -> None:
     assert all(fault.reason for fault in faults_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: &a [*a]\n",
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True)
+        ),
+        "[" * 200 + "]" * 200,
+        "[" * 50_000,
+    ],
+    ids=["itself", "laughs", "deep", "deeper"],
+)
+def test_file_that_is_a_trap_is_refused(text: str) -> None:
+    assert faults_of(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_flow_is_loaded_or_refused_and_never_crashes(data: st.DataObject) -> None:
+    lines = (ROOT / "flows" / "hotline.yaml").read_text(encoding="utf-8").splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        other = data.draw(st.integers(0, len(lines) - 1))
+        deed = data.draw(st.sampled_from(["drop", "swap", "cut", "mark"]))
+        if deed == "drop":
+            lines[place] = ""
+        elif deed == "swap":
+            lines[place], lines[other] = lines[other], lines[place]
+        elif deed == "cut":
+            lines[place] = lines[place][: len(lines[place]) // 2]
+        else:
+            lines[place] += data.draw(st.sampled_from([" [", ": x", " *y", " 3", " {", "'", " #", "\t"]))
+    with suppress(FlowFaults):
+        load("\n".join(lines), "hotline.yaml", library_taxonomy())
 
 
 def test_bare_yes_and_no_are_answers_and_not_booleans() -> None:
