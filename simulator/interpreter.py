@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final, TypeGuard
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from simulator import twiml
 from simulator.callees import Callee
@@ -100,7 +100,7 @@ class Interpreter:
             self._note("say", text="We are sorry, an application error has occurred. Goodbye.", language="en")
             return None
         url, method = self.fallback
-        extra = (("ErrorCode", str(error.code)), ("ErrorUrl", self._current.url or ""))
+        extra = (("ErrorCode", str(error.code)), ("ErrorUrl", urldefrag(self._current.url or "").url))
         return Source(url, method, extra=extra, is_fallback=True)
 
     # Documents

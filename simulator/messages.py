@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urldefrag
 
 from simulator import twiml
 from simulator.errors import RestError, TwimlError, WebhookFailure
@@ -195,7 +196,7 @@ class PostOffice:
             self._world.alert(failure.code, message.sid, failure.reason)
             if not fallback:
                 return
-            extra = (("ErrorCode", str(failure.code)), ("ErrorUrl", url))
+            extra = (("ErrorCode", str(failure.code)), ("ErrorUrl", urldefrag(url).url))
             try:
                 await self._ask_one(
                     message, Request(fallback, params + extra, "sms", message.sid, message.handset)

@@ -225,6 +225,8 @@ let bell = null;
 const playing = new Audio();
 let queue = Promise.resolve();
 let speaking = "";
+// What was queued before the last interruption is not spoken after it.
+let turn = 0;
 
 const audible = () => {
   context = context || new AudioContext();
@@ -264,21 +266,24 @@ function sound(open, live) {
   if (live.status !== "in-progress") return;
   for (const step of fresh) {
     if (["keys", "document", "hangup"].includes(step.kind)) hush(live.sid);
-    if (step.kind === "say") queue = queue.then(() => say(step.text, step.language, live.sid));
-    if (step.kind === "play") queue = queue.then(() => play(`/sim/audio/${step.audio}`, live.sid));
-    if (step.kind === "record" && step.beep) queue = queue.then(() => beep(1000, 0.4));
+    const now = turn;
+    const next = (work) => { queue = queue.then(() => (now === turn && !muted ? work() : undefined)); };
+    if (step.kind === "say") next(() => say(step.text, step.language));
+    if (step.kind === "play") next(() => play(`/sim/audio/${step.audio}`));
+    if (step.kind === "record" && step.beep) next(() => beep(1000, 0.4));
   }
 }
 
 function hush(sid = "") {
   speaking = sid;
+  turn += 1;
   queue = Promise.resolve();
   if (window.speechSynthesis) speechSynthesis.cancel();
   playing.pause();
 }
 
-function say(text, language, sid) {
-  if (muted || speaking !== sid || !window.speechSynthesis) return undefined;
+function say(text, language) {
+  if (!window.speechSynthesis) return undefined;
   const base = language.split("-")[0];
   const voice = speechSynthesis.getVoices().find((each) => each.lang.replace("_", "-").startsWith(base));
   if (!voice) return undefined;
@@ -291,8 +296,7 @@ function say(text, language, sid) {
   });
 }
 
-function play(address, sid) {
-  if (muted || speaking !== sid) return undefined;
+function play(address) {
   return new Promise((done) => {
     playing.src = address;
     playing.onended = playing.onerror = playing.onpause = done;

@@ -226,6 +226,14 @@ def refused(code: int) -> Iterator[None]:
     assert caught.value.code == code
 
 
+@pytest.fixture
+def by_hand(customer: Customer) -> Iterator[Twilio]:
+    """The same world at a pace at which a test can pick up a ringing phone even on a busy machine."""
+    running = server.start(configuration(customer, speed=15))
+    yield connect(running.url)
+    running.stop()
+
+
 def steps(call: Json, kind: str) -> list[Json]:
     """The steps of one kind in a call."""
     return [step for step in call["steps"] if step["kind"] == kind]

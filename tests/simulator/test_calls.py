@@ -117,29 +117,29 @@ def test_without_detection_nobody_is_told_who_answered(twilio: Twilio, customer:
     assert "AnsweredBy" not in customer.forms("/voice")[0]
 
 
-def test_a_declined_call_is_busy(twilio: Twilio, customer: Customer) -> None:
-    sid = twilio.call(url=customer.url + "/voice")
-    twilio.until(sid, status="ringing")
-    twilio.post(f"/sim/handsets/{WORKER}/decline")
-    twilio.idle()
-    assert twilio.client.calls(sid).fetch().status == "busy"
+def test_a_declined_call_is_busy(by_hand: Twilio, customer: Customer) -> None:
+    sid = by_hand.call(url=customer.url + "/voice")
+    by_hand.until(sid, status="ringing")
+    by_hand.post(f"/sim/handsets/{WORKER}/decline")
+    by_hand.idle()
+    assert by_hand.client.calls(sid).fetch().status == "busy"
 
 
-def test_one_phone_holds_one_call(twilio: Twilio, customer: Customer) -> None:
+def test_one_phone_holds_one_call(by_hand: Twilio, customer: Customer) -> None:
     customer.pages["/voice"] = '<Pause length="100000"/>'
-    first = twilio.call(url=customer.url + "/voice")
-    twilio.answer(first)
-    second = twilio.call(url=customer.url + "/voice")
-    twilio.until(second, status="busy")
-    twilio.client.calls(first).update(status="completed")
-    twilio.idle()
+    first = by_hand.call(url=customer.url + "/voice")
+    by_hand.answer(first)
+    second = by_hand.call(url=customer.url + "/voice")
+    by_hand.until(second, status="busy")
+    by_hand.client.calls(first).update(status="completed")
+    by_hand.idle()
 
 
-def test_a_ringing_call_can_be_cancelled(twilio: Twilio, customer: Customer) -> None:
-    sid = twilio.call(url=customer.url + "/voice", status_callback=customer.url + "/status")
-    twilio.until(sid, status="ringing")
-    twilio.client.calls(sid).update(status="canceled")
-    twilio.idle()
+def test_a_ringing_call_can_be_cancelled(by_hand: Twilio, customer: Customer) -> None:
+    sid = by_hand.call(url=customer.url + "/voice", status_callback=customer.url + "/status")
+    by_hand.until(sid, status="ringing")
+    by_hand.client.calls(sid).update(status="canceled")
+    by_hand.idle()
     assert [form["CallStatus"] for form in customer.forms("/status")] == ["canceled"]
 
 
@@ -152,13 +152,13 @@ def test_an_ended_call_cannot_be_changed(twilio: Twilio, customer: Customer) -> 
         twilio.client.calls(sid).update(url=customer.url + "/voice")
 
 
-def test_the_rest_api_can_end_a_call_in_progress(twilio: Twilio, customer: Customer) -> None:
+def test_the_rest_api_can_end_a_call_in_progress(by_hand: Twilio, customer: Customer) -> None:
     customer.pages["/voice"] = '<Gather timeout="100000" action="/done"/>'
-    sid = twilio.call(url=customer.url + "/voice", status_callback=customer.url + "/status")
-    twilio.answer(sid)
-    twilio.until(sid, doing="gather")
-    twilio.client.calls(sid).update(status="completed")
-    twilio.idle()
+    sid = by_hand.call(url=customer.url + "/voice", status_callback=customer.url + "/status")
+    by_hand.answer(sid)
+    by_hand.until(sid, doing="gather")
+    by_hand.client.calls(sid).update(status="completed")
+    by_hand.idle()
     assert customer.forms("/status")[0]["CallStatus"] == "completed"
     assert customer.at("/done") == []
 
@@ -234,16 +234,16 @@ def test_calls_are_listed_by_number_and_time_page_by_page(twilio: Twilio, custom
     assert len(twilio.client.calls.list(status="no-answer")) == 1
 
 
-def test_an_ended_call_can_be_deleted(twilio: Twilio, customer: Customer) -> None:
-    sid = twilio.call(url=customer.url + "/voice")
-    twilio.until(sid, status="ringing")
+def test_an_ended_call_can_be_deleted(by_hand: Twilio, customer: Customer) -> None:
+    sid = by_hand.call(url=customer.url + "/voice")
+    by_hand.until(sid, status="ringing")
     with refused(20009):
-        twilio.client.calls(sid).delete()
-    twilio.post(f"/sim/handsets/{WORKER}/decline")
-    twilio.idle()
-    assert twilio.client.calls(sid).delete()
+        by_hand.client.calls(sid).delete()
+    by_hand.post(f"/sim/handsets/{WORKER}/decline")
+    by_hand.idle()
+    assert by_hand.client.calls(sid).delete()
     with refused(20404):
-        twilio.client.calls(sid).fetch()
+        by_hand.client.calls(sid).fetch()
 
 
 @pytest.fixture

@@ -240,22 +240,22 @@ def test_twiml_in_the_request_needs_absolute_actions(twilio: Twilio, customer: C
     assert len(customer.at("/done")) == 1
 
 
-def test_the_rest_api_interrupts_what_is_being_said(twilio: Twilio, customer: Customer) -> None:
+def test_the_rest_api_interrupts_what_is_being_said(by_hand: Twilio, customer: Customer) -> None:
     customer.pages["/voice"] = '<Pause length="100000"/><Say>Never heard</Say>'
     customer.pages["/other"] = "<Say>Changed</Say>"
-    sid = twilio.call(url=customer.url + "/voice")
-    twilio.answer(sid)
-    twilio.until(sid, doing="pause")
-    twilio.client.calls(sid).update(url=customer.url + "/other")
-    twilio.idle()
-    assert said(twilio.get(f"/sim/calls/{sid}")) == ["Changed"]
+    sid = by_hand.call(url=customer.url + "/voice")
+    by_hand.answer(sid)
+    by_hand.until(sid, doing="pause")
+    by_hand.client.calls(sid).update(url=customer.url + "/other")
+    by_hand.idle()
+    assert said(by_hand.get(f"/sim/calls/{sid}")) == ["Changed"]
 
 
-def test_keys_pressed_before_anybody_asks_are_lost(twilio: Twilio, customer: Customer) -> None:
-    customer.pages["/voice"] = '<Pause length="300"/><Gather action="/done" timeout="1"/>'
-    sid = twilio.call(url=customer.url + "/voice")
-    twilio.answer(sid)
-    twilio.until(sid, doing="pause")
-    twilio.post(f"/sim/handsets/{WORKER}/keys", keys="1")
-    twilio.idle()
+def test_keys_pressed_before_anybody_asks_are_lost(by_hand: Twilio, customer: Customer) -> None:
+    customer.pages["/voice"] = '<Pause length="12"/><Gather action="/done" timeout="1"/>'
+    sid = by_hand.call(url=customer.url + "/voice")
+    by_hand.answer(sid)
+    by_hand.until(sid, doing="pause")
+    by_hand.post(f"/sim/handsets/{WORKER}/keys", keys="1")
+    by_hand.idle()
     assert customer.at("/done") == []

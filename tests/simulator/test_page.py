@@ -9,8 +9,18 @@ import pytest
 from playwright.sync_api import expect
 
 from simulator import server
+from simulator.sound import make_wav
 from tests.browser import NewPage
-from tests.simulator.conftest import HOTLINE, WORKER, Customer, Page, Twilio, configuration, connect
+from tests.simulator.conftest import (
+    HOTLINE,
+    WORKER,
+    Customer,
+    Page,
+    Twilio,
+    configuration,
+    connect,
+    eventually,
+)
 
 PHONE = {"width": 360, "height": 740}
 
@@ -47,6 +57,35 @@ def test_a_call_is_answered_keyed_and_recorded_by_hand(
     phone.idle()
     assert customer.forms("/turn")[0]["Digits"] == "1"
     assert customer.forms("/done")[0]["Digits"] == "#"
+
+
+def test_a_recorded_text_is_played_to_who_answers(
+    phone: Twilio, customer: Customer, browser: NewPage
+) -> None:
+    customer.pages["/voice"] = '<Play>/hello.wav</Play><Pause length="60"/>'
+    customer.pages["/hello.wav"] = Page(make_wav("mingalaba", 2), content_type="audio/wav")
+    page = browser()
+    page.goto(phone.url)
+    page.get_by_role("button", name="Siti").click()
+    phone.call(url=customer.url + "/voice")
+    with page.expect_response(re.compile("/sim/audio/")) as played:
+        page.get_by_role("button", name="Answer", exact=True).click()
+    assert played.value.ok
+    expect(page.get_by_role("log")).to_contain_text("a recorded text, 2 s")
+    page.get_by_role("button", name="Hang up").click()
+    phone.idle()
+
+
+def test_a_phone_on_a_script_is_only_watched(phone: Twilio, customer: Customer, browser: NewPage) -> None:
+    customer.pages["/voice"] = '<Say>Hello</Say><Pause length="30"/>'
+    page = browser()
+    page.goto(phone.url)
+    page.get_by_role("button", name="Siti").click()
+    page.get_by_label("When it rings").select_option("human-yes")
+    eventually(lambda: bool(phone.get("/sim/handsets")[0]["script"] == "human-yes"))
+    phone.call(url=customer.url + "/voice")
+    expect(page.get_by_text("A script holds this phone")).to_be_visible()
+    expect(page.get_by_role("group", name="Keypad")).to_be_hidden()
 
 
 def test_texts_of_both_directions_stand_in_one_thread_on_a_small_screen(

@@ -57,7 +57,7 @@ def test_the_world_survives_a_restart(customer: Customer, tmp_path: Path) -> Non
 
 
 def test_a_call_that_was_going_on_has_failed_after_a_restart(customer: Customer, tmp_path: Path) -> None:
-    running = server.start(configuration(customer), state=tmp_path / "state.json")
+    running = server.start(configuration(customer, speed=1), state=tmp_path / "state.json")
     sid = connect(running.url).call(url=customer.url + "/voice")
     running.stop()
     running = server.start(configuration(customer), state=tmp_path / "state.json")
@@ -220,13 +220,13 @@ def test_hundreds_of_calls_are_held_at_once(customer: Customer) -> None:
     running = server.start(configuration(customer, speed=50, calls_per_second=1000))
     try:
         twilio = connect(running.url)
-        twilio.post("/sim/default-script", script={"ring": 0, "steps": [{"pause": 300, "keys": "1"}]})
+        twilio.post("/sim/default-script", script={"ring": 0, "steps": [{"pause": 150, "keys": "1"}]})
         begun = time.monotonic()
-        for number in range(300):
+        for number in range(150):
             twilio.call(to=f"+62813{number:08d}", url=customer.url + "/voice")
-        eventually(lambda: twilio.get("/sim/state", parts="")["busy"]["calls"] == 300)
+        eventually(lambda: twilio.get("/sim/state", parts="")["busy"]["calls"] == 150)
         twilio.idle()
-        assert len(customer.at("/done")) == 300
+        assert len(customer.at("/done")) == 150
         assert time.monotonic() - begun < 20
     finally:
         running.stop()
