@@ -16,7 +16,7 @@ from bot.clock import wall_time
 from bot.errors import ConflictError, InputError
 from bot.privacy import access
 from bot.service import Service
-from console import cursor, labels
+from console import cursor, labels, pages
 from console.session import staff
 
 _Kind = TypeVar("_Kind", bound=StrEnum)
@@ -117,10 +117,11 @@ def _do(case_id: str, action: desk.Action, done: str, draft: _Draft | None = Non
         stale = (
             "Somebody else changed this case meanwhile, so nothing was done. Look at it again, then decide."
         )
-        return _case_page(case_id, _with_error(typed, stale)), 409
+        return pages.answer(_case_page(case_id, _with_error(typed, stale)), 409)
     except InputError as error:
         words = str(error)
-        return _case_page(case_id, _with_error(typed, f"{words[:1].upper()}{words[1:]}.")), 400
+        told = _with_error(typed, f"{words[:1].upper()}{words[1:]}.")
+        return pages.answer(_case_page(case_id, told), 400)
     flash(done)
     return redirect(url_for("console.case", case_id=case_id), 303)
 

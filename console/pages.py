@@ -102,6 +102,11 @@ def error_page(status: int, *, advice: str | None = None, trouble: _Trouble | No
     body = render_template(
         "console/error.html", status=status, title=told.title, advice=advice or told.advice, typed=typed
     )
+    return answer(body, status)
+
+
+def answer(body: str, status: int) -> Response:
+    """A page of ours for something that went wrong; the guard leaves it as it is."""
     g.console_dressed = True
     return Response(body, status, mimetype="text/html")
 

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from bot import staff
 from bot.service import Service
-from console import session
+from console import pages, session
 
 
 def sign_in() -> ResponseReturnValue:
@@ -40,11 +40,11 @@ def sign_out() -> ResponseReturnValue:
 def _refused(onward: str, name: str, result: staff.Refused | staff.Person) -> ResponseReturnValue:
     locked = result.locked_for if isinstance(result, staff.Refused) else None
     if locked is None:
-        return _form(
-            onward, name, "Name, password or code is wrong. A code works once: wait for the next."
-        ), 401
+        wrong = "Name, password or code is wrong. A code works once: wait for the next."
+        return pages.answer(_form(onward, name, wrong), 401)
     seconds = max(1, ceil(locked.total_seconds()))
-    response = make_response(_form(onward, name, f"Too many attempts. Try again in {_spoken(seconds)}."), 429)
+    told = f"Too many attempts. Try again in {_spoken(seconds)}."
+    response = pages.answer(_form(onward, name, told), 429)
     response.headers["Retry-After"] = str(seconds)
     return response
 
