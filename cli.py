@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from bot import processes
 from bot.errors import FlowError, InputError, NotFound, VoicebackError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def main() -> NoReturn:
     """The entry point: every expected error becomes one clear line and the right exit code."""
+    processes.end_with_parent()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -119,6 +121,7 @@ def serve(host: str, port: int, only: str | None) -> None:
         blocking_threads=32 if sqlite else 16,
         factory=True,
         log_access=False,
+        log_enabled=False,
         websockets=False,
         workers_kill_timeout=30,
         respawn_failed_workers=True,

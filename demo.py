@@ -15,7 +15,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -32,7 +31,7 @@ import click
 import pyotp
 from sqlalchemy import func, select
 
-from bot import queue, staff
+from bot import processes, queue, staff
 from bot.audits.importing import bring_in
 from bot.audits.upload import read
 from bot.errors import ConfigurationError, VoicebackError
@@ -129,7 +128,7 @@ def run(port: int, simulator_port: int) -> int:
     web, world = _free(port), _free(simulator_port)
     settings = _settings(known, web, world)
     service = _prepare(settings, known)
-    with queue.running(settings):
+    with queue.kept(settings) as redis:
         panel = _Panel(service, known)
         children = [] if own_world else [_world(settings, known, panel, web, world)]
         children += [
@@ -142,6 +141,7 @@ def run(port: int, simulator_port: int) -> int:
             if not stop.is_set():
                 _announce(known, web, None if own_world else world)
             while not stop.wait(0.5):
+                redis.look()
                 _complain_of_dead(children)
         finally:
             click.echo("stopping …")
@@ -344,8 +344,7 @@ class _Panel:
 
 
 def _child(*arguments: str) -> subprocess.Popen[bytes]:
-    # Ctrl-C in a terminal goes to us alone; the children are ended in order.
-    return subprocess.Popen([sys.executable, *_in_checkout(arguments)], start_new_session=True)  # noqa: S603 - ourselves
+    return processes.start(_in_checkout(arguments))
 
 
 def _in_checkout(arguments: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,6 @@ Run as ``python worker.py clock`` or ``python worker.py jobs``, it is one of the
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,14 +17,16 @@ from redis.exceptions import RedisError
 from rq import Queue
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import logs, queue, tick
+from bot import logs, processes, queue, tick
 from bot.errors import VoicebackError
 from bot.service import Service, open_service
 from bot.settings import Settings, load
 
 BEAT_SECONDS = 0.5
 JOB_TIMEOUT_SECONDS = 60
-RESTART_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How often a dead child or a dead embedded Redis is looked for."""
+TIDY_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -34,18 +35,20 @@ def clock(settings: Settings) -> None:
     """Beat until told to stop. A database or Redis that is away is waited for."""
     stop = _stop_on_signal()
     service = open_service(settings)
-    jobs = queue.queue(queue.connect(settings))
+    jobs: Queue | None = None
     tidied = float("-inf")
     while not stop.is_set():
         started = time.monotonic()
         try:
             tick.alive(service, tick.CLOCK)
+            jobs = jobs or queue.queue(queue.connect(settings))
             _beat(service, jobs)
-            if started - tidied > tick.TIDY_EVERY.total_seconds() / 60:
+            if started - tidied > TIDY_SECONDS:
                 tick.tidy(service)
                 tidied = started
         except (SQLAlchemyError, RedisError, VoicebackError) as error:
             log.error("beat_failed", error=type(error).__name__)
+            jobs = None
         stop.wait(max(0.0, BEAT_SECONDS - (time.monotonic() - started)))
 
 
@@ -62,26 +65,22 @@ def jobs(settings: Settings) -> None:
 def work(settings: Settings) -> int:
     """Run the clock and the workers until told to stop. Gives the exit code."""
     stop = _stop_on_signal()
-    open_service(settings)
-    with queue.running(settings):
-        wanted = ["clock", *["jobs"] * settings.work_processes]
-        running = [_start(part) for part in wanted]
+    open_service(settings).database.dispose()
+    wanted = ["clock", *["jobs"] * settings.work_processes]
+    with queue.kept(settings) as redis:
+        running = [processes.start([__file__, part]) for part in wanted]
         log.info("working", processes=len(running))
-        while not stop.wait(RESTART_SECONDS):
+        while not stop.wait(LOOK_SECONDS):
+            redis.look()
             for index, process in enumerate(running):
                 if process.poll() is not None:
                     log.error("process_died", part=wanted[index], code=process.returncode)
-                    running[index] = _start(wanted[index])
+                    running[index] = processes.start([__file__, wanted[index]])
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
     return 0
-
-
-def _start(part: str) -> subprocess.Popen[bytes]:
-    # Ctrl-C in a terminal goes to the parent alone, which then ends its children in order.
-    return subprocess.Popen([sys.executable, __file__, part], start_new_session=True)  # noqa: S603 - ourselves
 
 
 def _stop_on_signal() -> threading.Event:
@@ -97,6 +96,7 @@ def _stop_on_signal() -> threading.Event:
 
 def main(part: str) -> int:
     """Run one part as a process of its own."""
+    processes.end_with_parent()
     settings = load()
     logs.set_up(settings.log_level)
     {"clock": clock, "jobs": jobs}[part](settings)

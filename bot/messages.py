@@ -215,6 +215,12 @@ class Prompt:
     """Telephone: seconds of silence after which the prompt is over."""
     max_digits: int | None = None
     """Telephone: number of keys after which the entry is complete; None means that # ends it."""
+    languages: tuple[str, ...] = ()
+    """The language of each of ``texts`` where they differ (a menu of languages); empty if all are in ``language``."""
+
+    def spoken(self) -> tuple[tuple[str, str], ...]:
+        """Each text with the language in which it is to be said."""
+        return tuple(zip(self.texts, self.languages or (self.language,) * len(self.texts), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,17 +92,47 @@ def connect(settings: Settings, folder: Path = EMBEDDED) -> Redis:
 
 
 @contextmanager
-def running(settings: Settings, folder: Path = EMBEDDED) -> Iterator[Redis]:
-    """A connection for a long-lived process (``serve``, ``work``, ``demo``), which starts the embedded server
-    where ``REDIS_URL`` is empty and none runs, and stops it at the end if it is the owner.
+def kept(settings: Settings, folder: Path = EMBEDDED) -> Iterator[Keeper]:
+    """The Redis of a long-lived process (``work``, ``demo``), which starts the embedded server where
+    ``REDIS_URL`` is empty and none runs, starts it again when it dies, and stops it at the end if it is the owner.
 
     Raises :class:`ConfigurationError` like :func:`connect`.
     """
-    if settings.redis_url:
-        yield connect(settings)
-        return
-    with EmbeddedRedis.start(folder) as server:
-        yield server.connection
+    keeper = Keeper(settings, folder)
+    try:
+        yield keeper
+    finally:
+        keeper.stop()
+
+
+class Keeper:
+    """Looks after the Redis of a process. Made by :func:`kept`."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._folder = folder
+        self._server = None if settings.redis_url else EmbeddedRedis.start(folder)
+        self.connection = self._server.connection if self._server else connect(settings, folder)
+
+    def look(self) -> None:
+        """Start the embedded server again if it does not answer. A Redis of ``REDIS_URL`` is its operator's."""
+        if self._server is None or self.alive():
+            return
+        with suppress(RedisError, ConfigurationError):
+            self._server.stop()
+        with suppress(ConfigurationError):
+            self._server = EmbeddedRedis.start(self._folder)
+            self.connection = self._server.connection
+
+    def alive(self) -> bool:
+        """Whether the embedded server answers."""
+        return _answers(self._folder)
+
+    def stop(self) -> None:
+        """Close the connection; the owner also ends the server."""
+        if self._server is not None:
+            self._server.stop()
+        else:
+            self.connection.close()
 
 
 def warn_if_not_persistent(connection: Redis) -> tuple[str, ...]:

@@ -29,7 +29,6 @@ _heartbeat = table(Heartbeat)
 BATCH = 200
 """Rows of one kind that one beat takes at most."""
 JOB_LEASE = timedelta(seconds=60)
-TIDY_EVERY = timedelta(minutes=10)
 CLOCK = "clock"
 
 

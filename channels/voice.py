@@ -184,14 +184,12 @@ class Voice:
         return str(document)
 
     def _speak(self, document: VoiceResponse | Gather, prompt: Prompt) -> None:
-        for text in prompt.texts:
+        for text, language in prompt.spoken():
             name = recording_name(text)
-            if self._audio.has(prompt.language, name):
-                document.play(
-                    f"{self._settings.public_base_url}/channels/voice/audio/{prompt.language}/{name}.wav"
-                )
+            if self._audio.has(language, name):
+                document.play(f"{self._settings.public_base_url}/channels/voice/audio/{language}/{name}.wav")
             else:
-                document.say(text, language=VOICES.get(prompt.language, VOICES["en"]))
+                document.say(text, language=VOICES.get(language, VOICES["en"]))
 
     def audio(self, language: str, name: str) -> Path | None:
         """The file of a recorded prompt, or None."""

@@ -27,7 +27,7 @@ from rq.serializers import JSONSerializer
 
 from bot.errors import ConfigurationError
 from bot.ids import new_id
-from bot.queue import EmbeddedRedis, connect, enqueue, queue, running, warn_if_not_persistent, worker
+from bot.queue import EmbeddedRedis, connect, enqueue, kept, queue, warn_if_not_persistent, worker
 from bot.settings import Settings
 
 _NUMBER = "+6281234567890"
@@ -232,14 +232,26 @@ def test_forgetful_redis_is_reported(redis: Redis) -> None:
     assert "noeviction" in eviction
 
 
-def test_running_starts_the_embedded_server_and_connect_finds_it(folder: Path) -> None:
-    with running(settings(), folder) as connection:
+def test_keeping_starts_the_embedded_server_and_connect_finds_it(folder: Path) -> None:
+    with kept(settings(), folder) as keeper:
         found = connect(settings(), folder)
         assert found.ping()
-        assert connection.ping()
+        assert keeper.connection.ping()
         found.close()
     with pytest.raises(ConfigurationError):
         connect(settings(), folder)
+
+
+def test_killed_server_is_started_again_by_its_keeper(folder: Path) -> None:
+    with kept(settings(), folder) as keeper:
+        os.kill(int((folder / "redis.pid").read_text()), signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while keeper.alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        keeper.look()
+        found = connect(settings(), folder)
+        assert found.ping()
+        found.close()
 
 
 @pytest.mark.parametrize(

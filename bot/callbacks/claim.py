@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.callbacks.states import AttemptState, CallbackState
 from bot.ids import new_id
+from bot.messages import Channel
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Callback, Pace, table
 
@@ -119,7 +120,9 @@ def _take_pace(connection: Connection, wall: datetime, limits: Limits) -> int:
         connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=since))
     by_pace = int((wall - since).total_seconds() * limits.calls_per_second + 1e-6)
     under_way = connection.execute(
-        select(func.count()).select_from(_attempt).where(_attempt.c.state != AttemptState.SETTLED)
+        select(func.count())
+        .select_from(_attempt)
+        .where(_attempt.c.state != AttemptState.SETTLED, _attempt.c.channel == Channel.VOICE)
     ).scalar_one()
     return max(0, min(by_pace, limits.slots - under_way))
 

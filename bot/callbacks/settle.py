@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, case, exists, select, update
 
 from bot.callbacks.plan import Explanation, GiveUp, Planned, Request, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_mapping
@@ -189,7 +189,9 @@ def progress(
     elif status is CallStatus.IN_PROGRESS:
         values |= {"state": AttemptState.ANSWERED, "answered_at": now, "lease_until": wall + TALK_LEASE}
     elif not status.terminal:
-        values |= {"state": AttemptState.PLACED}
+        # A late report that it rings must not take back that somebody answered.
+        asked = _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
+        values["state"] = case((asked, AttemptState.PLACED.value), else_=_attempt.c.state)
     if answered_by:
         values["answered_by"] = answered_by
     moved = connection.execute(

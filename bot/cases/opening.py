@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from bot.cases.lifecycle import CaseState, Clocks, Severity, clocks
 from bot.flow.events import GrievanceRaised
@@ -27,6 +27,10 @@ _factory = table(Factory)
 
 _REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without letters and digits that are taken for one another when they are read aloud."""
+
+TAMPERING = frozenset({"coaching", "forced_disclosure"})
+TAMPERED_BY = 3
+"""So many workers of one site make it an alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def record(connection: Connection, source: Source, raised: list[GrievanceRaised]
             _raise(connection, source, case_id, gravest, now)
     for event in raised:
         _keep(connection, case_id, source.conversation_id, event, now)
+    if source.audit_id and any(event.category in TAMPERING for event in raised):
+        _watch_integrity(connection, case_id, source.audit_id, now)
     return case_id
 
 
@@ -63,6 +69,18 @@ def remark(connection: Connection, conversation_id: str, kind: str, now: datetim
     ).scalar_one_or_none()
     if case_id is not None:
         _log(connection, case_id, kind, None, now)
+
+
+def _watch_integrity(connection: Connection, case_id: str, audit_id: str, now: datetime) -> None:
+    """Three workers of one audit who were coached or questioned: the audit itself is in doubt."""
+    workers = connection.execute(
+        select(func.count(func.distinct(_grievance.c.conversation_id)))
+        .join(_case, _case.c.id == _grievance.c.case_id)
+        .where(_case.c.audit_id == audit_id, _grievance.c.category.in_(TAMPERING))
+    ).scalar_one()
+    if workers == TAMPERED_BY:
+        _log(connection, case_id, "audit_integrity_alert", None, now)
+        notify(connection, "audit_integrity", now)
 
 
 def _open(connection: Connection, source: Source, gravest: GrievanceRaised, now: datetime) -> str:

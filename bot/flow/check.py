@@ -87,7 +87,7 @@ def spoken_texts(library: Library, catalogs: Catalogs, language: str) -> list[st
     for name in library.names():
         texts += [tongue.text(text) for _, text in _spoken(library.get(name))]
         if any(step.ask and step.ask.kind is Kind.LANGUAGE for step in library.get(name).steps.values()):
-            texts += [catalogs.tongue(code).autonym for code in catalogs.languages]
+            texts.append(tongue.autonym)
     return list(dict.fromkeys(texts))
 
 

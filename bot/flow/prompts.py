@@ -41,7 +41,10 @@ def question(
 
 def with_statements(prompt: Prompt, statements: tuple[str, ...]) -> Prompt:
     """The same prompt with statements said before it."""
-    return replace(prompt, texts=statements + prompt.texts) if statements else prompt
+    if not statements:
+        return prompt
+    languages = (prompt.language,) * len(statements) + prompt.languages if prompt.languages else ()
+    return replace(prompt, texts=statements + prompt.texts, languages=languages)
 
 
 def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int) -> Question:
@@ -49,8 +52,13 @@ def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int)
     if keypad and ask.kind is Kind.LANGUAGE and len(names) > LANGUAGES_PER_PAGE:
         names = _page(names, page, tongue)
     offered = answers.options(ask, tongue, names, keypad)
+    texts = (tongue.text(ask.wording.on(keypad)), *_hints(ask, tongue, offered, keypad))
+    languages: tuple[str, ...] = ()
+    if keypad and ask.kind is Kind.LANGUAGE:
+        texts, languages = _menu_of_languages(texts[0], offered, catalogs, tongue)
     prompt = Prompt(
-        texts=(tongue.text(ask.wording.on(keypad)), *_hints(ask, tongue, offered, keypad)),
+        texts=texts,
+        languages=languages,
         language=tongue.language,
         expects=ask.kind.expects,
         options=offered,
@@ -102,6 +110,19 @@ def _menu(offered: tuple[Option, ...], tongue: Tongue) -> tuple[str, ...]:
         elif option.key in phrases.PRESS:
             texts += [option.label, tongue.text(phrases.PRESS[option.key])]
     return tuple(texts)
+
+
+def _menu_of_languages(
+    wording: str, offered: tuple[Option, ...], catalogs: Catalogs, tongue: Tongue
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Texts and their languages: each language is offered in itself, for who understands no other."""
+    texts, languages = [wording], [tongue.language]
+    for option in offered:
+        own = catalogs.tongue(option.code) if option.code in catalogs.languages else tongue
+        for text in _menu((option,), own):
+            texts.append(text)
+            languages.append(own.language)
+    return tuple(texts), tuple(languages)
 
 
 def ending(texts: tuple[str, ...], language: str) -> Prompt:
