@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from bot import processes
-from bot.errors import FlowError, InputError, NotFound, VoicebackError
+from bot.errors import ConfigurationError, FlowError, InputError, NotFound, VoicebackError
 
 if TYPE_CHECKING:
     from bot.flow.library import Library
@@ -51,7 +53,15 @@ def main() -> NoReturn:
         code = CONFIGURATION
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except Exception as error:  # nobody is shown a traceback, and its words may hold what no log may
+        click.echo(f"error: unexpected {type(error).__name__} at {_place(error)}; please report it", err=True)
+        code = CONFIGURATION
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _json_option(command: Command) -> Command:
@@ -110,6 +120,7 @@ def serve(host: str, port: int, only: str | None) -> None:
     logs.set_up(settings.log_level)
     service = open_service(settings)
     service.database.dispose()
+    _refuse_taken(host, port)
     # SQLite has one writer, so one process with many threads; PostgreSQL profits from two processes.
     sqlite = service.database.dialect == "sqlite"
     Granian(
@@ -126,6 +137,16 @@ def serve(host: str, port: int, only: str | None) -> None:
         workers_kill_timeout=30,
         respawn_failed_workers=True,
     ).serve()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port), reuse_port=False):
+            return
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
+        ) from None
 
 
 @cli.command()

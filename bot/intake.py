@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
+from babel.languages import get_official_languages
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import contacts, effects, incidents
+from bot import contacts, effects, incidents, language
 from bot.callbacks import settle
 from bot.callbacks.claim import adopt_returned
 from bot.clock import wall_time
@@ -32,7 +33,6 @@ from bot.flow.events import Outcome, Verified
 from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.language import detect
 from bot.messages import (
     Address,
     Button,
@@ -179,11 +179,11 @@ def _thread(connection: Connection, service: Service, sender: Address, channel: 
 def _begin_thread(
     connection: Connection, service: Service, door: Door, inbound: Inbound, known: Known, now: datetime
 ) -> None:
-    language = known.language or _guess(inbound.input)
+    spoken = known.language or _guess(service, inbound.input, known.country)
     facts = {
         "trigger": "message",
-        "language": language or "en",
-        "language_known": "yes" if language else "no",
+        "language": spoken or "en",
+        "language_known": "yes" if spoken else "no",
     }
     context = _context(service, door, now)
     sprint = _step(lambda: engine.start(service.library.get(HOTLINE), context, facts, first=inbound.input))
@@ -204,12 +204,17 @@ def _begin_thread(
     _write(connection, service, door, standing, sprint, now, _Turn(inbound, None))
 
 
-def _guess(given: Input) -> str | None:
-    """The language of a first text, if its letters and words leave no doubt."""
+def _guess(service: Service, given: Input, country: str | None) -> str | None:
+    """The language of a first text if we can speak it, and its letters and words leave no doubt.
+
+    What the words alone leave open (Indonesian or Malay?), the country of the number may decide.
+    """
     if not isinstance(given, Text):
         return None
-    found = detect(given.text)
-    return None if found == "und" else found
+    guess = language.guess(given.text)
+    official = get_official_languages(country) if country else ()
+    sure = guess.decided or guess.best in official
+    return guess.best if sure and guess.best in service.catalogs.languages else None
 
 
 def _lifts_stop(sprint: Sprint) -> bool:
@@ -450,11 +455,11 @@ def _expected(connection: Connection, address_id: str) -> list[AnyRow]:
     )
 
 
-def _hotline_facts(language: str | None) -> dict[str, str]:
+def _hotline_facts(spoken: str | None) -> dict[str, str]:
     return {
         "trigger": "call",
-        "language": language or "en",
-        "language_known": "yes" if language else "no",
+        "language": spoken or "en",
+        "language_known": "yes" if spoken else "no",
     }
 
 
