@@ -35,6 +35,8 @@ from tests.guard import guard, guarded
 from tests.postgres import Postgres
 from tests.postgres import running as postgres_running
 
+pytest_plugins = ["tests.journeys.world"]
+
 _LEFTOVER_SECONDS = 3.0
 _TEMPLATE = "voiceback_template"
 

@@ -1,0 +1,1 @@
+"""What happens when parts die: real processes, killed in the middle."""

@@ -1,0 +1,1 @@
+"""The main job, end to end: real web server, real database, the make-believe telephone network."""
