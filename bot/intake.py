@@ -46,6 +46,7 @@ from bot.messages import (
     MediaRef,
     Prompt,
     Recording,
+    Rendered,
     Silence,
     Text,
     Timeout,
@@ -109,8 +110,8 @@ class Door(Protocol):
         """What the channel can show and take."""
         ...
 
-    def render(self, prompt: Prompt, place: Place) -> list[str]:
-        """A prompt in the channel's own form: texts to send, or one document for a call."""
+    def render(self, prompt: Prompt, place: Place) -> list[Rendered]:
+        """A prompt in the channel's own form: messages to send, or one document for a call."""
         ...
 
 
@@ -695,7 +696,7 @@ def _write(
         connection.execute(insert(_message), messages)
     if letters:
         connection.execute(insert(_outbox), letters)
-    return rendered[0] if door.capabilities.synchronous else ""
+    return rendered[0].text if door.capabilities.synchronous else ""
 
 
 def _new_row(
@@ -808,7 +809,7 @@ def _said(
     applied: effects.Applied,
     sprint: Sprint,
     turn: _Turn,
-    rendered: list[str],
+    rendered: list[Rendered],
     now: datetime,
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """The message rows of both directions, and the outbox rows of what goes out."""
@@ -822,19 +823,29 @@ def _said(
         row["event_id"] = turn.inbound.event_id
         if spoken:
             context = f"message.reply_sealed:{row['id']}"
-            row["reply_sealed"] = service.sealer.seal_text(context, rendered[0])
+            row["reply_sealed"] = service.sealer.seal_text(context, rendered[0].text)
         messages.append(row)
     if spoken and sprint.prompt.texts:
         messages.append(_message_row(service, standing, "out", "\n".join(sprint.prompt.texts), now))
     elif not spoken and standing.address_id:
         template = STOP_CONFIRMATION if applied.stopped else None
-        for text in rendered:
-            row = _message_row(service, standing, "out", text, now)
+        for part in rendered:
+            row = _message_row(service, standing, "out", part.text, now)
+            if part.options:
+                row["options_sealed"] = _seal_options(service, str(row["id"]), part, sprint)
             messages.append(row)
             letters.append(
                 queue_row(str(row["id"]), standing.address_id, standing.channel, now, template=template)
             )
     return messages, letters
+
+
+def _seal_options(service: Service, message_id: str, part: Rendered, sprint: Sprint) -> bytes:
+    data = {
+        "sprint": sprint.session.sprint,
+        "options": [[option.code, option.label, option.key] for option in part.options],
+    }
+    return service.sealer.seal_text(f"message.options_sealed:{message_id}", json.dumps(data))
 
 
 def _message_row(
@@ -849,6 +860,7 @@ def _message_row(
         "direction": direction,
         "event_id": None,
         "body_sealed": service.sealer.seal_text(f"message.body_sealed:{row_id}", body),
+        "options_sealed": None,
         "reply_sealed": None,
         "status_rank": -1,
         "created_at": now,

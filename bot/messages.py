@@ -102,9 +102,14 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button or list entry, by the code of the option that it stands for."""
+    """A button or list entry, by the code of the option that it stands for.
+
+    ``sprint`` names the question that the button belongs to, where the channel can carry it: a late tap on
+    an old button is not taken as the answer to a new question.
+    """
 
     code: str = field(repr=False)
+    sprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +244,27 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """One message as a channel will show it: a text, and options that it shows as buttons or a list."""
+
+    text: str = field(repr=False)
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
-    """One rendered text to be sent. ``message_id`` is ours and opaque; ``line`` is the sending number."""
+    """One rendered message to be sent. ``message_id`` is ours and opaque.
+
+    ``sprint`` names the question that ``options`` belong to; buttons carry it (see :class:`Button`).
+    """
 
     message_id: str
     channel: Channel
     to: Address
     text: str = field(repr=False)
     language: str = "en"
+    options: tuple[Option, ...] = ()
+    sprint: str | None = None
 
 
 class DeliveryStatus(StrEnum):

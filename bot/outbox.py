@@ -11,6 +11,7 @@ they were said. Leases and retries run on wall time.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from bot import contacts, incidents
 from bot.errors import SendError, SendOutcome
 from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.messages import Address, DeliveryStatus, Outbound, Receipt, StatusUpdate
+from bot.messages import Address, DeliveryStatus, Option, Outbound, Receipt, StatusUpdate
 from bot.messages import Channel as ChannelName
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.storage.tables import AddressRow, Conversation, Message, Outbox, Staff, Stop, table
+from bot.storage.types import AnyRow
 
 _outbox = table(Outbox)
 _message = table(Message)
@@ -210,6 +212,7 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | No
             _outbox.c.due_at,
             _outbox.c.message_id,
             _message.c.body_sealed,
+            _message.c.options_sealed,
             _conversation.c.language,
             _address.c.id.label("address_id"),
             _address.c.kind.label("address_kind"),
@@ -237,8 +240,18 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | No
         return None
     to: Address = sealer.open_address(row.address_id, row.address_kind, row.sealed)
     text = sealer.open_text(f"message.body_sealed:{row.message_id}", row.body_sealed)
-    outbound = Outbound(row.message_id, ChannelName(row.channel), to, text, row.language or "en")
+    sprint, options = _options(sealer, row)
+    outbound = Outbound(
+        row.message_id, ChannelName(row.channel), to, text, row.language or "en", options, sprint
+    )
     return Letter(outbox_id, ChannelName(row.channel), outbound, row.country, row.tries)
+
+
+def _options(sealer: Sealer, row: AnyRow) -> tuple[str | None, tuple[Option, ...]]:
+    if row.options_sealed is None:
+        return None, ()
+    data = json.loads(sealer.open_text(f"message.options_sealed:{row.message_id}", row.options_sealed))
+    return data["sprint"], tuple(Option(*option) for option in data["options"])
 
 
 def sent(connection: Connection, outbox_id: str, receipt: Receipt | None, wall: datetime) -> None:

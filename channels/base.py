@@ -14,7 +14,7 @@ from typing import Protocol
 from werkzeug.wrappers import Request
 
 from bot.intake import Place
-from bot.messages import Capabilities, Inbound, Outbound, Prompt, Receipt, StatusUpdate
+from bot.messages import Capabilities, Inbound, Outbound, Prompt, Receipt, Rendered, StatusUpdate
 from bot.messages import Channel as Name
 from bot.settings import Settings
 
@@ -31,8 +31,8 @@ class Channel(Protocol):
         """Verify and parse a webhook. Raises :class:`bot.errors.UnverifiedRequest` or ``BadRequest``."""
         ...
 
-    def render(self, prompt: Prompt, place: Place) -> list[str]:
-        """The texts to send for a prompt, each within the channel's limit."""
+    def render(self, prompt: Prompt, place: Place) -> list[Rendered]:
+        """The messages to send for a prompt, each within the channel's limit."""
         ...
 
     def send(self, outbound: Outbound, country: str | None) -> Receipt:
@@ -58,9 +58,18 @@ def registry(settings: Settings) -> dict[Name, Channel]:
     return found
 
 
-def written(prompt: Prompt, limit: int) -> list[str]:
+def written(prompt: Prompt, limit: int) -> list[Rendered]:
     """A prompt as plain text: the texts, then one line per option (``1 Yes``), cut at ``limit`` characters."""
-    lines = [*prompt.texts, *(f"{option.key} {option.label}" for option in prompt.options)]
+    return [Rendered(text) for text in cut([*prompt.texts, *numbered(prompt)], limit)]
+
+
+def numbered(prompt: Prompt) -> list[str]:
+    """One line per option: its key and its label."""
+    return [f"{option.key} {option.label}" for option in prompt.options]
+
+
+def cut(lines: list[str], limit: int) -> list[str]:
+    """Lines joined into as few texts as go, each of at most ``limit`` characters."""
     parts: list[str] = []
     for piece in (piece for line in lines for piece in _pieces(line, limit)):
         if parts and len(parts[-1]) + 1 + len(piece) <= limit:

@@ -21,6 +21,7 @@ from bot.messages import (
     Outbound,
     Prompt,
     Receipt,
+    Rendered,
     Reveal,
     StatusUpdate,
     Text,
@@ -67,7 +68,7 @@ class SMS:
 
     # --- out -----------------------------------------------------------------------------------
 
-    def render(self, prompt: Prompt, place: Place) -> list[str]:  # noqa: ARG002 - a text looks the same everywhere
+    def render(self, prompt: Prompt, place: Place) -> list[Rendered]:  # noqa: ARG002 - a text looks the same everywhere
         """A numbered list under the question, cut at Twilio's limit."""
         return written(prompt, _SMS_LIMIT)
 

@@ -33,6 +33,7 @@ from bot.messages import (
     Prompt,
     Receipt,
     Recording,
+    Rendered,
     Reveal,
     Silence,
 )
@@ -139,7 +140,7 @@ class Voice:
 
     # --- out -----------------------------------------------------------------------------------
 
-    def render(self, prompt: Prompt, place: Place) -> list[str]:
+    def render(self, prompt: Prompt, place: Place) -> list[Rendered]:
         """The document for a prompt: what is said, then what is waited for, then the same address again."""
         document = VoiceResponse()
         action = (
@@ -174,7 +175,7 @@ class Voice:
             self._speak(gather, prompt)
             document.append(gather)
             document.redirect(action, method="POST")
-        return [str(document)]
+        return [Rendered(str(document))]
 
     @staticmethod
     def silence() -> str:

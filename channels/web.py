@@ -138,7 +138,9 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
         inbound = voice.receive(request, 0)
         document = intake.latest_document(service, inbound.event_id.rpartition(":")[0])
         if document is None:
-            return _xml(voice.render(intake.break_off(service, inbound, None), Place("", 0, ended=True))[0])
+            return _xml(
+                voice.render(intake.break_off(service, inbound, None), Place("", 0, ended=True))[0].text
+            )
         return _xml(document)
 
     @blueprint.get("/voice/audio/<language>/<name>.wav")
@@ -154,7 +156,7 @@ def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | N
         return _xml(intake.begin_call(service, voice, inbound, attempt_id))
     except EngineError:
         goodbye = intake.break_off(service, inbound, None)
-        return _xml(voice.render(goodbye, Place("", 0, ended=True))[0])
+        return _xml(voice.render(goodbye, Place("", 0, ended=True))[0].text)
 
 
 def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
@@ -169,7 +171,7 @@ def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
         document = intake.take_turn(service, voice, inbound, conversation_id, int(number))
     except EngineError:
         goodbye = intake.break_off(service, inbound, conversation_id)
-        document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0]
+        document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0].text
     return _xml(document or voice.silence())
 
 

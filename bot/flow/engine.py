@@ -68,6 +68,9 @@ def resume(session: Session, given: Input, context: Context) -> Sprint:
     if session.ended or (isinstance(given, Timeout) and given.sprint != session.sprint):
         return Sprint(session, (), ending((), session.language), False, (), session.ended)
     talk = Talk(context, session)
+    if isinstance(given, Button) and given.sprint not in (None, session.sprint):
+        # A tap on an old button answers nothing; the question of the moment is asked again.
+        return talk.sprint()
     if isinstance(given, Timeout):
         _time_out(talk, given.kind)
     elif isinstance(given, HangUp):

@@ -331,6 +331,8 @@ class Message(Row, table=True):
     event_id: str | None = Field(default=None, max_length=128)
     """The provider's id of an inbound event; makes duplicates visible."""
     body_sealed: bytes = _sealed()
+    options_sealed: bytes | None = _sealed(nullable=True)
+    """Outgoing, where the channel has buttons: the options as JSON, with the sprint that they belong to."""
     reply_sealed: bytes | None = _sealed(nullable=True)
     """Telephone: the document that answered this turn, given again when the turn is repeated."""
     input_sealed: bytes | None = _sealed(nullable=True)

@@ -369,6 +369,7 @@ def upgrade() -> None:
     sa.Column('direction', sqlmodel.sql.sqltypes.AutoString(length=3), nullable=False),
     sa.Column('event_id', sqlmodel.sql.sqltypes.AutoString(length=128), nullable=True),
     sa.Column('body_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('options_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('reply_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('input_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('retry_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
