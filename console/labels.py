@@ -75,14 +75,18 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "opened": "Case opened",
         "created": "Case opened",
-        "taken": "Taken over",
+        "taken": "Taken to work on",
         "reviewed": "Marked as reviewed",
         "note": "Note",
         "severity": "Severity changed",
         "state": "Moved",
         "undo": "Last move taken back",
-        "grievance": "More was reported",
+        "severity_raised": "Something graver was reported",
+        "wants_a_person": "The worker wants to talk with a person",
     }
+)
+CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"sms": "SMS", "voice": "Telephone", "whatsapp": "WhatsApp", "telegram": "Telegram", "email": "E-mail"}
 )
 ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
     {"yes": "Yes", "no": "No", "not_sure": "Not sure", "skip": "Skipped", "said": "Said"}
@@ -102,6 +106,7 @@ def install(app: Flask) -> None:
         "needs": NEEDS,
         "consents": CONSENTS,
         "happenings": HAPPENINGS,
+        "channels": CHANNELS,
     }
     app.context_processor(lambda: {"visitor": person()})
 

@@ -12,9 +12,10 @@ _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def install(app: Flask) -> None:
-    """Teach the templates ``span``, ``local`` and ``iso``."""
+    """Teach the templates ``span``, ``local``, ``there`` and ``iso``."""
     app.jinja_env.filters["span"] = span
     app.jinja_env.filters["local"] = local
+    app.jinja_env.filters["there"] = there
     app.jinja_env.filters["iso"] = iso
 
 
@@ -31,9 +32,13 @@ def span(length: timedelta) -> str:
 
 def local(at: datetime, zone: str = "UTC") -> str:
     """An instant on the wall clock of a zone, with the zone: ``2 Mar 2026, 16:05 (Asia/Jakarta)``."""
-    known = _zone(zone)
-    there = at.astimezone(known)
-    return f"{there.day} {there:%b %Y, %H:%M} ({known})"
+    return f"{there(at, zone)} ({_zone(zone)})"
+
+
+def there(at: datetime, zone: str) -> str:
+    """The same without the zone, for lists below a heading that names it."""
+    wall = at.astimezone(_zone(zone))
+    return f"{wall.day} {wall:%b %Y, %H:%M}"
 
 
 def iso(at: datetime) -> str:

@@ -393,7 +393,7 @@ def test_an_operator_sees_incidents_and_parts_and_marks_what_was_looked_after(
         connection.execute(insert(table(Incident)).values(incident))
         connection.execute(insert(table(Heartbeat)).values(name="clock", at=now, value=0.0))
     page = operator.get("/console/operations").text
-    for shown in ("Flow file", "flows/broken.yaml", "silent for", "off: not set", "Sms"):
+    for shown in ("Flow file", "flows/broken.yaml", "silent for", "off: not set", "SMS"):
         assert shown in page, shown
     done = operator.send("/console/operations", f"/console/operations/incidents/{incident['id']}/resolve")
     assert done.status_code == 303

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NoReturn
 
 import pytest
 from flask import Flask
@@ -80,13 +81,13 @@ def test_a_crash_has_the_headers_and_tells_nothing(app: Flask, signed_in: Signed
 def test_a_database_that_is_away_gives_a_page(service: Service, signed_in: SignedIn) -> None:
     somebody = signed_in(Role.SUPERVISOR)
     service.database.dispose()
-    service.database.engine.pool._creator = _away  # type: ignore[attr-defined]  # the pool's way to a connection
+    service.database.engine.pool._creator = _away
     response = somebody.get("/console/cases")
     assert response.status_code == 500
     check(response)
 
 
-def _away(*_: object) -> None:
+def _away() -> NoReturn:
     raise ConnectionError("the database is away")
 
 
