@@ -13,11 +13,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from babel.languages import get_official_languages
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from bot import contacts, effects, incidents, language
@@ -93,6 +103,65 @@ INVITE = "invite"
 """The timer of an ended call whose worker asked to be written to."""
 
 
+# The statements of the hot path are made once: making one costs more than the database needs to run it.
+_CONVERSATION_COLUMNS: Final[list[ColumnElement[Any]]] = [
+    _conversation.c.id.label("conversation_id"),
+    *(
+        _conversation.c[name]
+        for name in (
+            "contact_id",
+            "attempt_id",
+            "audit_id",
+            "channel",
+            "call_id",
+            "line",
+            "flow",
+            "language",
+            "state",
+            "version",
+            "turn",
+            "answers",
+            "session_sealed",
+            "timer_at",
+            "timer_kind",
+            "sprint",
+        )
+    ),
+]
+_IS_KNOWN: Final = exists().where(
+    _message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")
+)
+_THREAD: Final[AnySelect] = (
+    select(
+        _address.c.id.label("address_id"),
+        _address.c.language.label("known_language"),
+        _address.c.country,
+        _stop.c.index.label("stop"),
+        _IS_KNOWN.label("duplicate"),
+        *_CONVERSATION_COLUMNS,
+    )
+    .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
+    .outerjoin(
+        _conversation,
+        and_(
+            _conversation.c.address_id == _address.c.id,
+            _conversation.c.channel == bindparam("channel"),
+            _conversation.c.state == literal_column("'open'"),
+            _conversation.c.call_id.is_(None),
+        ),
+    )
+    .where(_address.c.kind == bindparam("kind"), _address.c.index == bindparam("index"))
+)
+_LOAD: Final[AnySelect] = select(_conversation.c.address_id, *_CONVERSATION_COLUMNS).where(
+    _conversation.c.id == bindparam("conversation_id")
+)
+_MOVE: Final = update(_conversation).where(
+    _conversation.c.id == bindparam("conversation_id"), _conversation.c.version == bindparam("version_read")
+)
+_ADD_MESSAGE: Final = insert(_message)
+_ADD_LETTER: Final = insert(_outbox)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a prompt stands: the conversation, the number of the turn that answers it, and whether it is the last."""
@@ -136,16 +205,16 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
     if inbound.sender is None:
         raise EngineError("a message without a sender")
     with service.database.write() as connection:
-        if _is_duplicate(connection, inbound):
+        row = _thread(connection, service, inbound.sender, inbound)
+        if row.duplicate if row is not None else _is_duplicate(connection, inbound):
             return False
-        row = _thread(connection, service, inbound.sender, inbound.channel)
         if row is not None and row.conversation_id is not None:
             standing, session = _open_session(service, row, inbound.sender)
             sprint = _step(lambda: engine.resume(session, inbound.input, _context(service, door, now)))
             _write(connection, service, door, standing, sprint, now, _Turn(inbound, row.version))
             return True
         known = (
-            Known(row.address_id, row.language, row.country, row.stop is not None)
+            Known(row.address_id, row.known_language, row.country, row.stop is not None)
             if row is not None
             else contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
         )
@@ -153,27 +222,16 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
     return True
 
 
-def _thread(connection: Connection, service: Service, sender: Address, channel: Channel) -> AnyRow | None:
-    """The address with its open conversation, if any, in one statement."""
+def _thread(connection: Connection, service: Service, sender: Address, inbound: Inbound) -> AnyRow | None:
+    """The address with its open conversation, if any, and whether the message is a duplicate: one statement."""
     return connection.execute(
-        select(
-            _address.c.id.label("address_id"),
-            _address.c.language.label("known_language"),
-            _address.c.country,
-            _stop.c.index.label("stop"),
-            *_conversation_columns(),
-        )
-        .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
-        .outerjoin(
-            _conversation,
-            and_(
-                _conversation.c.address_id == _address.c.id,
-                _conversation.c.channel == channel,
-                _conversation.c.state == "open",
-                _conversation.c.call_id.is_(None),
-            ),
-        )
-        .where(_address.c.kind == sender.kind, _address.c.index == service.sealer.address_index(sender))
+        _THREAD,
+        {
+            "kind": sender.kind,
+            "index": service.sealer.address_index(sender),
+            "channel": inbound.channel,
+            "event_id": inbound.event_id,
+        },
     ).one_or_none()
 
 
@@ -623,35 +681,8 @@ def _nobody(_digits: str) -> bool:
     return False
 
 
-def _conversation_columns() -> list[ColumnElement[Any]]:
-    c = _conversation.c
-    return [
-        c.id.label("conversation_id"),
-        c.contact_id,
-        c.attempt_id,
-        c.audit_id,
-        c.channel,
-        c.call_id,
-        c.line,
-        c.flow,
-        c.language,
-        c.state,
-        c.version,
-        c.turn,
-        c.answers,
-        c.session_sealed,
-        c.timer_at,
-        c.timer_kind,
-        c.sprint,
-    ]
-
-
 def _load(connection: Connection, conversation_id: str) -> AnyRow | None:
-    return connection.execute(
-        select(_conversation.c.address_id, *_conversation_columns()).where(
-            _conversation.c.id == conversation_id
-        )
-    ).one_or_none()
+    return connection.execute(_LOAD, {"conversation_id": conversation_id}).one_or_none()
 
 
 def _open_session(service: Service, row: AnyRow, address: Address | None) -> tuple[Standing, Session]:
@@ -684,7 +715,7 @@ def _write(
 ) -> str:
     """Write one sprint: conversation, events, what was said both ways. Gives the document, on the telephone."""
     if turn.version is None:
-        connection.execute(insert(_conversation).values(_new_row(service, standing, sprint, turn, now)))
+        connection.execute(insert(_conversation), _new_row(service, standing, sprint, turn, now))
     matched = turn.check.matched if turn.check else None
     standing = _adopt(connection, standing, sprint, turn, matched, now)
     applied = effects.apply(connection, service.sealer, standing, sprint.events, now, matched)
@@ -693,9 +724,9 @@ def _write(
     _update(connection, service, applied, sprint, turn, now)
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
     if messages:
-        connection.execute(insert(_message), messages)
+        connection.execute(_ADD_MESSAGE, messages)
     if letters:
-        connection.execute(insert(_outbox), letters)
+        connection.execute(_ADD_LETTER, letters)
     return rendered[0].text if door.capabilities.synchronous else ""
 
 
@@ -771,16 +802,15 @@ def _update(
     }
     if applied.invited:
         values["invited"] = True
+    if turn.inbound is not None:
+        values["heard_at"] = now
     if turn.number is not None:
         values["turn"] = turn.number
     if sprint.ended:
         outcome = applied.outcome or Outcome.COMPLETED
         values |= {"state": "ended", "outcome": outcome}
-    moved = connection.execute(
-        update(_conversation)
-        .where(_conversation.c.id == standing.conversation_id, _conversation.c.version == (turn.version or 0))
-        .values(**values)
-    )
+    guard = {"conversation_id": standing.conversation_id, "version_read": turn.version or 0}
+    moved = connection.execute(_MOVE, values | guard)
     if not moved.rowcount:
         raise ConflictError("the conversation was moved on by another writer")
     if sprint.ended and standing.channel is Channel.VOICE:
@@ -885,12 +915,8 @@ def body_of(given: Input) -> str:
 
 
 def _is_duplicate(connection: Connection, inbound: Inbound) -> bool:
-    found = connection.execute(
-        select(_message.c.id).where(
-            _message.c.channel == inbound.channel, _message.c.event_id == inbound.event_id
-        )
-    )
-    return found.first() is not None
+    event = {"channel": inbound.channel, "event_id": inbound.event_id}
+    return bool(connection.execute(select(_IS_KNOWN), event).scalar_one())
 
 
 def _document(connection: Connection, service: Service, channel: Channel, event_id: str) -> str | None:

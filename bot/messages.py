@@ -9,7 +9,7 @@ provider, and nothing here does I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NoReturn
 
@@ -256,6 +256,8 @@ class Outbound:
     """One rendered message to be sent. ``message_id`` is ours and opaque.
 
     ``sprint`` names the question that ``options`` belong to; buttons carry it (see :class:`Button`).
+    ``silent_for`` is how long ago the worker last wrote in this conversation (None: not yet), for channels
+    that allow free text only within some hours of it.
     """
 
     message_id: str
@@ -265,6 +267,7 @@ class Outbound:
     language: str = "en"
     options: tuple[Option, ...] = ()
     sprint: str | None = None
+    silent_for: timedelta | None = None
 
 
 class DeliveryStatus(StrEnum):

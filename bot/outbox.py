@@ -184,7 +184,9 @@ def release_stale(connection: Connection, now: datetime, wall: datetime, limit: 
 # --- sending ----------------------------------------------------------------------------------
 
 
-def begin(connection: Connection, sealer: Sealer, outbox_id: str, wall: datetime) -> Letter | Notice | None:
+def begin(
+    connection: Connection, sealer: Sealer, outbox_id: str, now: datetime, wall: datetime
+) -> Letter | Notice | None:
     """Move a leased row to ``sending`` and give what to send; None if it must not be sent (any more)."""
     taken = connection.execute(
         update(_outbox)
@@ -193,16 +195,16 @@ def begin(connection: Connection, sealer: Sealer, outbox_id: str, wall: datetime
     )
     if not taken.rowcount:
         return None
-    return _load(connection, sealer, outbox_id)
+    return _load(connection, sealer, outbox_id, now)
 
 
-def in_doubt(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | Notice | None:
+def in_doubt(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Letter | Notice | None:
     """What an unknown row was to send, in order to ask the provider about it."""
     state = connection.execute(select(_outbox.c.state).where(_outbox.c.id == outbox_id)).scalar_one_or_none()
-    return _load(connection, sealer, outbox_id) if state == "unknown" else None
+    return _load(connection, sealer, outbox_id, now) if state == "unknown" else None
 
 
-def _load(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | Notice | None:
+def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Letter | Notice | None:
     row = connection.execute(
         select(
             _outbox.c.kind,
@@ -214,6 +216,7 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | No
             _message.c.body_sealed,
             _message.c.options_sealed,
             _conversation.c.language,
+            _conversation.c.heard_at,
             _address.c.id.label("address_id"),
             _address.c.kind.label("address_kind"),
             _address.c.sealed,
@@ -242,7 +245,14 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str) -> Letter | No
     text = sealer.open_text(f"message.body_sealed:{row.message_id}", row.body_sealed)
     sprint, options = _options(sealer, row)
     outbound = Outbound(
-        row.message_id, ChannelName(row.channel), to, text, row.language or "en", options, sprint
+        row.message_id,
+        ChannelName(row.channel),
+        to,
+        text,
+        row.language or "en",
+        options,
+        sprint,
+        silent_for=now - row.heard_at if row.heard_at else None,
     )
     return Letter(outbox_id, ChannelName(row.channel), outbound, row.country, row.tries)
 

@@ -5,6 +5,7 @@ Values come from the environment or from a file ``.env`` in the working folder.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.errors import ConfigurationError
 
 _MIN_SECRET = 16
+_TELEGRAM_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 
 class Lines:
@@ -88,10 +90,27 @@ class Settings(BaseSettings):
     twilio_voice_from: LinesField = Field(
         Lines({}), description="Calling number; differs from the number on the card. Form as above"
     )
+    twilio_whatsapp_from: LinesField = Field(
+        Lines({}), description="WhatsApp sender, form as above, without `whatsapp:`"
+    )
     twilio_calls_per_second: float = Field(
         1.0, gt=0, description="Calls that Twilio lets you start per second; dialling stays below it"
     )
     twilio_call_slots: int = Field(20, gt=0, description="Calls that may be under way at the same time")
+    telegram_bot_token: SecretStr = Field(SecretStr(""), description="Token of the Telegram bot")
+    telegram_webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="16 to 256 letters, digits, `_` or `-` that Telegram sends with each update",
+    )
+    telegram_api_base: str = Field("", description="Other address of the Telegram Bot API (the simulator)")
+    imap_url: SecretStr = Field(
+        SecretStr(""),
+        description="Mailbox of the hotline: `imaps://user:password@host:port/INBOX`, or `imap://`",
+    )
+    email_webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret with which a mail provider signs raw mail sent to `/channels/email`",
+    )
     smtp_url: SecretStr = Field(
         SecretStr(""), description="`smtp://user:password@host:port`, `smtps://`, or `smtp+starttls://`"
     )
@@ -99,7 +118,7 @@ class Settings(BaseSettings):
     work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator("public_base_url", "twilio_api_base")
+    @field_validator("public_base_url", "twilio_api_base", "telegram_api_base")
     @classmethod
     def _no_slash(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -128,6 +147,22 @@ class Settings(BaseSettings):
         """Whether the voice channel is set."""
         return self.twilio_on and bool(self.twilio_voice_from)
 
+    @property
+    def whatsapp_on(self) -> bool:
+        """Whether the WhatsApp channel is set."""
+        return self.twilio_on and bool(self.twilio_whatsapp_from)
+
+    @property
+    def telegram_on(self) -> bool:
+        """Whether the Telegram channel is set."""
+        return bool(self.telegram_bot_token.get_secret_value())
+
+    @property
+    def email_on(self) -> bool:
+        """Whether e-mail is a channel for workers: we can send, and receive in one way at least."""
+        receives = self.imap_url.get_secret_value() or self.email_webhook_secret.get_secret_value()
+        return bool(self.smtp_url.get_secret_value() and self.email_from and receives)
+
     def check(self) -> None:
         """Refuse a start with half-set or weak secrets. Raises :class:`ConfigurationError`."""
         token = self.twilio_auth_token.get_secret_value()
@@ -138,6 +173,15 @@ class Settings(BaseSettings):
             )
         if token and not self.twilio_account_sid:
             raise ConfigurationError("TWILIO_AUTH_TOKEN is set but TWILIO_ACCOUNT_SID is not")
+        secret = self.telegram_webhook_secret.get_secret_value()
+        if self.telegram_on and not _TELEGRAM_SECRET.fullmatch(secret):
+            raise ConfigurationError(
+                "TELEGRAM_WEBHOOK_SECRET is missing or weak: without it anybody can forge messages. Set 16 to "
+                "256 random letters, digits, _ or -."
+            )
+        webhook = self.email_webhook_secret.get_secret_value()
+        if webhook and len(webhook) < _MIN_SECRET:
+            raise ConfigurationError("EMAIL_WEBHOOK_SECRET is too short: use 16 or more random characters")
         if self.smtp_url.get_secret_value() and not self.email_from:
             raise ConfigurationError("SMTP_URL is set but EMAIL_FROM is not")
 

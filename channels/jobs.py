@@ -216,7 +216,7 @@ def deliver(*outbox_ids: str) -> None:
 def _deliver(outbox_id: str) -> None:
     heart = service()
     with heart.database.write() as connection:
-        item = outbox.begin(connection, heart.sealer, outbox_id, wall_time())
+        item = outbox.begin(connection, heart.sealer, outbox_id, heart.clock.now(), wall_time())
     if item is None:
         return
     receipt: Receipt | None = None
@@ -256,7 +256,7 @@ def inquire(*outbox_ids: str) -> None:
 def _inquire(outbox_id: str) -> None:
     heart = service()
     with heart.database.write() as connection:
-        item = outbox.in_doubt(connection, heart.sealer, outbox_id)
+        item = outbox.in_doubt(connection, heart.sealer, outbox_id, heart.clock.now())
     if item is None:
         return
     receipts = (

@@ -306,6 +306,8 @@ class Conversation(Row, table=True):
     timer_lease: datetime | None = _at(nullable=True)
     """Wall time until which a worker has the timer that fired."""
     sprint: str = Field(max_length=ID)
+    heard_at: datetime | None = _at(nullable=True)
+    """When the worker last wrote or spoke in it."""
     started_at: datetime = _at()
     updated_at: datetime = _at()
 

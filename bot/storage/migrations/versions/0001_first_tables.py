@@ -285,6 +285,7 @@ def upgrade() -> None:
     sa.Column('timer_kind', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
     sa.Column('timer_lease', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('sprint', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+    sa.Column('heard_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('started_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('updated_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['address_id'], ['address.id'], ),
