@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
@@ -58,6 +59,7 @@ _contact = table(Contact)
 _audit = table(Audit)
 _address = table(AddressRow)
 
+_ADD_ANSWER: Final = insert(_answer)
 REQUESTED_FOR = timedelta(days=14)
 """How long a callback that was asked for on the hotline is tried."""
 CARD_QUESTIONS = frozenset({"card_number", "place"})
@@ -226,7 +228,7 @@ class _Writing:
     def finish(self) -> Applied:
         """Write what was gathered: answers with their recordings, the case, the end of an attempt."""
         if self.answers:
-            self.connection.execute(insert(_answer), self.answers)
+            self.connection.execute(_ADD_ANSWER, self.answers)
             for provider_id, answer_id in self.recordings:
                 keep_recording(
                     self.connection, self.standing.conversation_id, provider_id, self.now, answer_id=answer_id
