@@ -10,7 +10,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bot.cases import desk, lifecycle
+from bot.cases import actions, desk, lifecycle, queue
 from bot.cases.lifecycle import CaseState, Severity
 from bot.clock import wall_time
 from bot.errors import ConflictError, InputError
@@ -25,13 +25,13 @@ _Kind = TypeVar("_Kind", bound=StrEnum)
 def show_queue() -> ResponseReturnValue:
     """Cases that are open, one's own, or closed; what is overdue first."""
     service, me = _service(), staff()
-    scope = _choice(desk.Scope, request.args.get("show", "open"))
+    scope = _choice(queue.Scope, request.args.get("show", "open"))
     severity = _choice(Severity, request.args["severity"]) if request.args.get("severity") else None
     after = cursor.read(request.args.get("after", ""))
     now = service.clock.now()
     with service.database.read() as connection:
-        page = desk.queue(connection, scope, now, staff_id=me.id, severity=severity, after=after)
-        counts = desk.counts(connection, now, staff_id=me.id)
+        page = queue.read(connection, scope, now, staff_id=me.id, severity=severity, after=after)
+        counts = queue.counts(connection, now, staff_id=me.id)
     _note_reading(service, me.id, "list_cases", "cases", scope)
     following = cursor.write(page.following) if page.following else None
     return render_template(
@@ -54,24 +54,26 @@ def show_case(case_id: str) -> ResponseReturnValue:
 
 def take(case_id: str) -> ResponseReturnValue:
     """Assign the case to oneself."""
-    return _do(case_id, desk.Take(), "You work on this case now.")
+    return _do(case_id, actions.Take(), "You work on this case now.")
 
 
 def review(case_id: str) -> ResponseReturnValue:
     """Say that one has read the case."""
-    return _do(case_id, desk.MarkReviewed(), "Marked as reviewed.")
+    return _do(case_id, actions.MarkReviewed(), "Marked as reviewed.")
 
 
 def note(case_id: str) -> ResponseReturnValue:
     """Leave words for colleagues."""
     text = request.form.get("note", "")
-    return _do(case_id, desk.AddNote(text), "Note saved.", _Draft(note=text))
+    return _do(case_id, actions.AddNote(text), "Note saved.", _Draft(note=text))
 
 
 def severity(case_id: str) -> ResponseReturnValue:
     """Change the severity, and with it the clocks."""
     to = _choice(Severity, request.form.get("severity", ""))
-    return _do(case_id, desk.ChangeSeverity(to), "Severity changed; the clocks follow.", _Draft(severity=to))
+    return _do(
+        case_id, actions.ChangeSeverity(to), "Severity changed; the clocks follow.", _Draft(severity=to)
+    )
 
 
 def move(case_id: str) -> ResponseReturnValue:
@@ -80,12 +82,12 @@ def move(case_id: str) -> ResponseReturnValue:
     reason = request.form.get("note", "")
     minutes = int(lifecycle.UNDO.total_seconds() // 60)
     done = f"Moved. You can take this back for {minutes} minutes."
-    return _do(case_id, desk.Move(to, reason), done, _Draft(to=to, reason=reason))
+    return _do(case_id, actions.Move(to, reason), done, _Draft(to=to, reason=reason))
 
 
 def undo(case_id: str) -> ResponseReturnValue:
     """Take the last change of state back."""
-    return _do(case_id, desk.TakeBack(), "The last move was taken back.")
+    return _do(case_id, actions.TakeBack(), "The last move was taken back.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,12 @@ class _Draft:
     severity: Severity | None = None
 
 
-def _do(case_id: str, action: desk.Action, done: str, draft: _Draft | None = None) -> ResponseReturnValue:
+def _do(case_id: str, action: actions.Action, done: str, draft: _Draft | None = None) -> ResponseReturnValue:
     service, me = _service(), staff()
     typed = draft or _Draft()
     try:
         with service.database.write() as connection:
-            desk.act(
+            actions.act(
                 connection,
                 service.sealer,
                 case_id,
@@ -151,7 +153,7 @@ def _case_page(case_id: str, draft: _Draft) -> str:
         draft=draft,
         severities=list(Severity),
         waiting=case.state in lifecycle.WAITING,
-        note_length=desk.NOTE_LENGTH,
+        note_length=actions.NOTE_LENGTH,
         now=service.clock.now(),
     )
 

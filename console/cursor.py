@@ -6,7 +6,7 @@ import base64
 import json
 from datetime import datetime
 
-from bot.cases.desk import Cursor
+from bot.cases.queue import Cursor
 from bot.errors import InputError
 
 

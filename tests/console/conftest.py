@@ -164,3 +164,9 @@ def age(database: Database) -> Age:
             )
 
     return make
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What pages show does not depend on the database, whose tests are elsewhere: one kind is enough."""
+    return sqlite_url

@@ -34,14 +34,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     timeout = 5
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]  # nothing is logged, whatever it is
+    def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """What a browser shows does not depend on the database: one kind is enough here."""
-    return sqlite_url
 
 
 @pytest.fixture
