@@ -34,6 +34,8 @@ from sqlalchemy import func, select
 from bot import processes, queue, staff
 from bot.audits.importing import bring_in
 from bot.audits.upload import read
+from bot.callbacks import policies
+from bot.callbacks.policy import Policy
 from bot.errors import ConfigurationError, VoicebackError
 from bot.privacy import keys
 from bot.service import Service, advance_clock, open_service, start_demo_clock
@@ -205,6 +207,9 @@ def _prepare(settings: Settings, known: dict[str, Any]) -> Service:
         report = bring_in(service, read(sample))
         if report.rejected:
             raise VoicebackError("the sample audit was not taken in whole")
+        for client in {visit.client for visit in VISITS}:
+            # A phone that nobody picked up rings again an hour later, not tomorrow.
+            policies.set_for_client(service, client, Policy(spacing_hours=0.9, attempts_per_day=6))
     return service
 
 
@@ -440,7 +445,8 @@ def _announce(known: dict[str, Any], web: int, world: int | None) -> None:
         "      code      the button 'Sign-in code' on the phones' page, or an authenticator with the secret",
         f"                {person['totp_secret']}",
         "",
-        "  A phone rings within seconds. Answer it, press 1, key the code from its note and #, and go on.",
+        "  A phone rings within seconds, for 40 seconds. Answer it, press 1, key the code from its note and #,",
+        "  and go on. Missed it? Press '+1 hour', and whoever it was is called again.",
         "  Time: the buttons on the phones' page, or `.venv/bin/voiceback clock advance 8h`.",
         f"  All addresses and sign-ins: {FILE}",
         "",
