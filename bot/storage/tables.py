@@ -443,7 +443,10 @@ class Case(Row, table=True):
     """What was reported in one conversation, worked on by supervisors. Lifecycle: :mod:`bot.cases.lifecycle`."""
 
     __tablename__ = "cases"
-    __table_args__ = (Index("cases_queue", "state", "review_due_at"),)
+    __table_args__ = (
+        Index("cases_queue", "state", "review_due_at"),
+        Index("cases_recent", "updated_at", "id"),
+    )
     id: str = _id()
     reference: str = Field(unique=True, max_length=12)
     conversation_id: str = Field(foreign_key="conversation.id", max_length=ID, unique=True)

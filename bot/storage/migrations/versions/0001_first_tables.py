@@ -347,6 +347,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('cases', schema=None) as batch_op:
         batch_op.create_index('cases_queue', ['state', 'review_due_at'], unique=False)
+        batch_op.create_index('cases_recent', ['updated_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_cases_audit_id'), ['audit_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_cases_factory_id'), ['factory_id'], unique=False)
 
@@ -506,6 +507,7 @@ def downgrade() -> None:
     with op.batch_alter_table('cases', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_cases_factory_id'))
         batch_op.drop_index(batch_op.f('ix_cases_audit_id'))
+        batch_op.drop_index('cases_recent')
         batch_op.drop_index('cases_queue')
 
     op.drop_table('cases')
