@@ -525,13 +525,15 @@ def make_world(
     catalogs: Catalogs,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    network_changes: Json | None = None,
     **settings: Any,
 ) -> Iterator[World]:
     """Put a world together and take it down at the end."""
     clock = FrozenClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
     front = _Front()
     with serving(front) as url:
-        network = simulator.start(network_configuration(url))
+        network = simulator.start(network_configuration(url, **(network_changes or {})))
         try:
             service = Service(
                 settings=settings_for(url, network.url, **settings),
