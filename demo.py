@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hmac
+import io
 import json
 import os
 import secrets
@@ -202,9 +203,7 @@ def _prepare(settings: Settings, known: dict[str, Any]) -> Service:
     with service.database.read() as connection:
         audits = connection.execute(select(func.count()).select_from(table(Audit))).scalar_one()
     if not audits:
-        sample = VAR / "sample-audit.csv"
-        _write_sample(sample, service.clock.now())
-        report = bring_in(service, read(sample))
+        report = bring_in(service, read(_sample(service.clock.now())))
         if report.rejected:
             raise VoicebackError("the sample audit was not taken in whole")
         for client in {visit.client for visit in VISITS}:
@@ -224,26 +223,27 @@ def _add_person(service: Service, known: dict[str, Any], role: str) -> None:
     known[role] = {"name": name, "password": password, "totp_secret": secret}
 
 
-def _write_sample(path: Path, now: datetime) -> None:
+def _sample(now: datetime) -> io.BytesIO:
+    """The sample audits as an auditor would upload them. They never lie on the disk in clear."""
     columns = (
         *("audit_ref", "client", "supplier", "factory", "country", "region", "industry", "audit_date"),
         *("phone", "language", "preferred_time", "timezone", "channel", "pass_word", "alias", "role"),
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(columns)
-        for visit in VISITS:
-            for person in visit.people:
-                day = now.astimezone(ZoneInfo(person.timezone)).date() - timedelta(days=visit.days_ago)
-                rows.writerow(
-                    (
-                        *(visit.ref, visit.client, visit.supplier, visit.factory),
-                        *(visit.country, visit.region, visit.industry, day.isoformat()),
-                        *(person.number, person.language, person.preferred_time, person.timezone),
-                        *("voice", person.pass_word, person.name, person.role),
-                    )
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(columns)
+    for visit in VISITS:
+        for person in visit.people:
+            day = now.astimezone(ZoneInfo(person.timezone)).date() - timedelta(days=visit.days_ago)
+            rows.writerow(
+                (
+                    *(visit.ref, visit.client, visit.supplier, visit.factory),
+                    *(visit.country, visit.region, visit.industry, day.isoformat()),
+                    *(person.number, person.language, person.preferred_time, person.timezone),
+                    *("voice", person.pass_word, person.name, person.role),
                 )
+            )
+    return io.BytesIO(text.getvalue().encode())
 
 
 # --- the make-believe world -------------------------------------------------------------------
@@ -287,11 +287,14 @@ def _world(
         ],
         "links": [{"label": "Supervisor's page", "url": f"http://127.0.0.1:{web}/console/"}],
     }
-    path = VAR / "simulator.json"
+    # The make-believe world is not ours: what it knows lies in a folder of its own.
+    folder = VAR / "simulator"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / "config.json"
     _private_write(path, json.dumps(config, indent=1))
     return _child(
         *("-m", "simulator", "--config", str(path), "--port", str(port)),
-        *("--state", str(VAR / "simulator-state.json")),
+        *("--state", str(folder / "state.json")),
     )
 
 
