@@ -105,7 +105,8 @@ class Button:
     """A button or list entry, by the code of the option that it stands for.
 
     ``sprint`` names the question that the button belongs to, where the channel can carry it: a late tap on
-    an old button is not taken as the answer to a new question.
+    an old button is not taken as the answer to a new question. Where a button holds little, it is the
+    beginning of that name.
     """
 
     code: str = field(repr=False)
@@ -157,6 +158,17 @@ class Timeout:
 Input = Text | Keys | Button | Media | Recording | Silence | HangUp | Timeout
 
 
+class Signal(StrEnum):
+    """What a worker did with the provider's own buttons, where that is more than words."""
+
+    OPENED = "opened"
+    """Pressed the button that opens a talk (Telegram's START): begins one, and takes back a stop."""
+    BLOCKED = "blocked"
+    """Told the provider to let nothing of ours through."""
+    SHARED = "shared"
+    """Handed over a number of her own: it is kept, and the question of the moment is asked again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """One event from a worker, verified and parsed, not yet stored.
@@ -176,6 +188,13 @@ class Inbound:
     """ISO 3166 code that the provider gave, only a hint."""
     language_hint: str | None = None
     """BCP-47 code that the provider gave, only a hint."""
+    also: Address | None = None
+    """Another name that the provider itself gives to the sender's account, under which it may write later."""
+    card: str | None = None
+    """Code of the worker's card, where the way in carried it (a link on the card)."""
+    signal: Signal | None = None
+    shared: Address | None = None
+    """With ``SHARED``: the number, which the provider says is the sender's own."""
 
 
 # --- what we say ----------------------------------------------------------------------------
@@ -241,6 +260,10 @@ class Capabilities:
     synchronous: bool = False
     """The answer goes out in the response to the request (telephone)."""
     media_in: bool = False
+    window: bool = False
+    """Free text is taken only for some hours after the worker's last message; see :class:`Outbound`."""
+    erases: bool = False
+    """What we sent can be taken off the worker's screen again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +280,8 @@ class Outbound:
 
     ``sprint`` names the question that ``options`` belong to; buttons carry it (see :class:`Button`).
     ``silent_for`` is how long ago the worker last wrote in this conversation (None: not yet), for channels
-    that allow free text only within some hours of it.
+    that allow free text only within some hours of it. ``notice`` asks for the channel's approved neutral notice
+    in place of the text: the texts themselves wait until the worker writes.
     """
 
     message_id: str
@@ -268,6 +292,7 @@ class Outbound:
     options: tuple[Option, ...] = ()
     sprint: str | None = None
     silent_for: timedelta | None = None
+    notice: bool = False
 
 
 class DeliveryStatus(StrEnum):
@@ -312,7 +337,8 @@ class Receipt:
 class StatusUpdate:
     """The provider tells how far a message came. ``code`` is its error code, if any.
 
-    ``action`` is what a failure asks of us: ``blocked``, ``later``, ``bad_number``, ``operator`` or nothing.
+    ``action`` is what a failure asks of us: ``blocked``, ``soon``, ``later``, ``tomorrow``, ``window``,
+    ``bad_number``, ``operator`` or nothing.
     """
 
     message_id: str

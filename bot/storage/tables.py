@@ -112,6 +112,8 @@ class AddressRow(Row, table=True):
     country: str | None = Field(default=None, max_length=2)
     language: str | None = Field(default=None, max_length=16)
     """The language that was confirmed on this address."""
+    same_as: str | None = _ref("address.id", nullable=True, index=True)
+    """The provider's other name for the account of that address; all that is said is kept with that one."""
     created_at: datetime = _at()
 
 
@@ -348,7 +350,7 @@ class Message(Row, table=True):
 
 
 class Outbox(Row, table=True):
-    """Something to be sent. States: queued → sending → sent | failed; sending → unknown when its lease runs out."""
+    """Something to be sent. Its states are drawn in :mod:`bot.outbox`."""
 
     __table_args__ = (
         Index(

@@ -26,10 +26,15 @@ def upgrade() -> None:
     sa.Column('sealed', sa.LargeBinary(), nullable=False),
     sa.Column('country', sqlmodel.sql.sqltypes.AutoString(length=2), nullable=True),
     sa.Column('language', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=True),
+    sa.Column('same_as', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=True),
     sa.Column('created_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['same_as'], ['address.id'], ),
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('kind', 'index')
     )
+    with op.batch_alter_table('address', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_address_same_as'), ['same_as'], unique=False)
+
     op.create_table('client',
     sa.Column('id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('name', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -564,5 +569,8 @@ def downgrade() -> None:
     op.drop_table('flow_revision')
     op.drop_table('contact')
     op.drop_table('client')
+    with op.batch_alter_table('address', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_address_same_as'))
+
     op.drop_table('address')
     # ### end Alembic commands ###
