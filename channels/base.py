@@ -13,10 +13,10 @@ from typing import Protocol
 
 from werkzeug.wrappers import Request
 
-from bot.intake import Place
 from bot.messages import Capabilities, Inbound, Outbound, Prompt, Receipt, Rendered, StatusUpdate
 from bot.messages import Channel as Name
 from bot.settings import Settings
+from bot.steps import Place
 
 MAX_BODY_BYTES = 128 * 1024
 """No honest webhook of a text channel is larger; more is refused with 413 before it is read."""

@@ -14,19 +14,19 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select, update
 
-from bot import incidents, intake, outbox
+from bot import calls, incidents, intake, outbox
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
 from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
-from bot.intake import INVITE, Door
 from bot.messages import Channel as Name
 from bot.messages import Receipt
 from bot.outbox import Letter
 from bot.service import Service, open_service
 from bot.settings import load
+from bot.steps import INVITE, Door
 from bot.storage.tables import Conversation, Message, RecordingRow, table
 from channels import notices
 from channels.base import Channel, registry
@@ -179,7 +179,7 @@ def _finish(order: Order) -> None:
             )
         ).scalar()
     if conversation_id:
-        intake.hang_up(heart, voice(), conversation_id)
+        calls.hang_up(heart, voice(), conversation_id)
     with heart.database.write() as connection:
         # Only an attempt whose call never reached the flow is still open here.
         settle.settle(connection, order.attempt_id, Disposition.NO_INPUT, heart.clock.now())

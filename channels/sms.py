@@ -9,7 +9,6 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
 from bot.clock import wall_time
-from bot.intake import Place
 from bot.messages import (
     Address,
     AddressKind,
@@ -28,6 +27,7 @@ from bot.messages import (
 )
 from bot.messages import Channel as Name
 from bot.settings import Settings
+from bot.steps import Place
 from channels.base import written
 from channels.twilio_api import RETRY_HINT, Signature, action_for, client_of, raise_failure
 

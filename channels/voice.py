@@ -20,7 +20,6 @@ from bot.callbacks.dial import Order
 from bot.callbacks.states import CallStatus
 from bot.clock import wall_time
 from bot.flow.catalog import Catalogs, recording_name
-from bot.intake import Place
 from bot.messages import (
     Address,
     AddressKind,
@@ -39,6 +38,7 @@ from bot.messages import (
 )
 from bot.messages import Channel as Name
 from bot.settings import Settings
+from bot.steps import Place
 from channels.twilio_api import RETRY_HINT, TIMEOUT_SECONDS, Signature, client_of, raise_failure
 
 RING_SECONDS = 40

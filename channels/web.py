@@ -9,15 +9,15 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, abort, request, send_file
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import intake, outbox
+from bot import calls, intake, outbox
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
-from bot.intake import Place
 from bot.messages import Channel as Name
 from bot.messages import Inbound
 from bot.revisions import Watch
 from bot.service import Service
+from bot.steps import Place
 from channels.base import MAX_BODY_BYTES, Channel, registry
 from channels.voice import Voice, recorded_beside_a_key
 
@@ -128,7 +128,7 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
     def incoming_call_status() -> Response:
         report = voice.report(request)
         if report is not None and report.status.terminal:
-            attempt_id = intake.call_over(service, report.call_id)
+            attempt_id = calls.over(service, report.call_id)
             if attempt_id:
                 _progress(service, voice, attempt_id)
         return Response(status=204)
@@ -136,10 +136,10 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
     @blueprint.post("/voice/fallback")
     def fallback() -> Response:
         inbound = voice.receive(request, 0)
-        document = intake.latest_document(service, inbound.event_id.rpartition(":")[0])
+        document = calls.latest_document(service, inbound.event_id.rpartition(":")[0])
         if document is None:
             return _xml(
-                voice.render(intake.break_off(service, inbound, None), Place("", 0, ended=True))[0].text
+                voice.render(calls.break_off(service, inbound, None), Place("", 0, ended=True))[0].text
             )
         return _xml(document)
 
@@ -153,9 +153,9 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
 
 def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | None) -> Response:
     try:
-        return _xml(intake.begin_call(service, voice, inbound, attempt_id))
+        return _xml(calls.begin(service, voice, inbound, attempt_id))
     except EngineError:
-        goodbye = intake.break_off(service, inbound, None)
+        goodbye = calls.break_off(service, inbound, None)
         return _xml(voice.render(goodbye, Place("", 0, ended=True))[0].text)
 
 
@@ -166,11 +166,11 @@ def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
     inbound = voice.receive(request, int(number))
     beside = recorded_beside_a_key(request)
     if beside is not None:
-        intake.keep_recording(service, conversation_id, beside)
+        calls.keep_recording(service, conversation_id, beside)
     try:
-        document = intake.take_turn(service, voice, inbound, conversation_id, int(number))
+        document = calls.take_turn(service, voice, inbound, conversation_id, int(number))
     except EngineError:
-        goodbye = intake.break_off(service, inbound, conversation_id)
+        goodbye = calls.break_off(service, inbound, conversation_id)
         document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0].text
     return _xml(document or voice.silence())
 

@@ -1,0 +1,236 @@
+"""The telephone: a call begins, takes its turns, and is over.
+
+Each turn's document is stored with it, so a repeated turn is answered with the same document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from bot import contacts, effects, incidents, safety, steps, transcript
+from bot.callbacks import settle
+from bot.clock import wall_time
+from bot.effects import Standing
+from bot.errors import NotFound
+from bot.flow import engine, phrases
+from bot.ids import new_id
+from bot.incidents import IncidentKind
+from bot.intake import CALLBACK, HANG_UP, HOTLINE
+from bot.messages import Channel, HangUp, Inbound, Prompt, Recording
+from bot.safety import PassWords
+from bot.service import Service
+from bot.steps import Door, Turn
+from bot.storage.tables import Conversation, table
+from bot.storage.types import AnyRow
+
+_conversation = table(Conversation)
+
+
+def begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | None) -> str:
+    """Somebody is on the telephone: the first document. The same request again gets the same document.
+
+    ``attempt_id`` names the attempt of a call that we placed. A call to the number that calls workers
+    hears the neutral greeting if we ever had a reason to call this telephone; any other call is the hotline's.
+    """
+    return steps.retrying(lambda: _begin(service, door, inbound, attempt_id))
+
+
+def take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
+    """What was keyed, said or left out in one turn of a call: the next document.
+
+    A repeated turn gives the document that it got before; a turn out of order gives the latest one.
+    """
+    return steps.retrying(lambda: _take_turn(service, door, inbound, conversation_id, turn))
+
+
+def latest_document(service: Service, call_id: str) -> str | None:
+    """The last document of a call, to be said again after the provider could not reach us; None if unknown."""
+    with service.database.read() as connection:
+        row = connection.execute(
+            select(_conversation.c.id, _conversation.c.turn).where(_conversation.c.call_id == call_id)
+        ).one_or_none()
+        if row is None:
+            return None
+        return transcript.document(connection, service.sealer, Channel.VOICE, f"{call_id}:{row.turn}")
+
+
+def hang_up(service: Service, door: Door, conversation_id: str) -> None:
+    """A call is over for good: the flow learns it, and the attempt is settled."""
+    steps.retrying(lambda: _hang_up(service, door, conversation_id))
+
+
+def over(service: Service, call_id: str) -> str | None:
+    """The provider says that a call to us ended; gives the attempt that it belongs to, if any.
+
+    Without one, the flow learns it a little later, because a last turn may still be on its way.
+    """
+    now = service.clock.now()
+    with service.database.write() as connection:
+        row = connection.execute(
+            select(_conversation.c.id, _conversation.c.attempt_id).where(
+                _conversation.c.call_id == call_id, _conversation.c.state == "open"
+            )
+        ).one_or_none()
+        if row is not None and row.attempt_id is None:
+            connection.execute(
+                update(_conversation)
+                .where(_conversation.c.id == row.id)
+                .values(timer_at=now + settle.GRACE, timer_kind=HANG_UP)
+            )
+        return row.attempt_id if row is not None else None
+
+
+def keep_recording(service: Service, conversation_id: str, recording: Recording) -> None:
+    """Speech that was cut short by a key that means something else: it is fetched and kept all the same."""
+    with service.database.write() as connection:
+        if steps.load(connection, conversation_id) is not None:
+            effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
+
+
+def break_off(service: Service, inbound: Inbound, conversation_id: str | None) -> Prompt:
+    """The flow engine failed in a call: what was recorded is kept, the operator is told, the caller hears a
+    neutral goodbye in the language of the call."""
+    now = service.clock.now()
+    language = "en"
+    with service.database.write() as connection:
+        row = steps.load(connection, conversation_id) if conversation_id else None
+        if row is not None:
+            language = row.language
+            if isinstance(inbound.input, Recording):
+                effects.keep_recording(connection, row.conversation_id, inbound.input.ref, now)
+        incidents.report(connection, IncidentKind.PARKED, conversation_id or "call", now)
+    return Prompt((service.catalogs.tongue(language).text(phrases.WRONG_TIME),), language)
+
+
+def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | None) -> str:
+    now = service.clock.now()
+    with service.database.write() as connection:
+        document = transcript.document(connection, service.sealer, inbound.channel, inbound.event_id)
+        if document is not None:
+            return document
+        call = _call_of(connection, service, inbound, attempt_id, now)
+        context = steps.context(service, door, now, call.check)
+        sprint = steps.run(lambda: engine.start(service.library.get(call.flow), context, call.facts))
+        standing = replace(call.standing, language=sprint.session.language)
+        if attempt_id:
+            settle.answered(connection, attempt_id, _call_id(inbound), now, wall_time())
+        return steps.write(
+            connection,
+            service,
+            door,
+            standing,
+            sprint,
+            now,
+            Turn(inbound, None, number=0, call_id=_call_id(inbound), check=call.check),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a call that begins is about."""
+
+    flow: str
+    facts: dict[str, str] = field(repr=False)
+    standing: Standing = field(repr=False)
+    check: PassWords | None = field(repr=False)
+
+
+def _call_of(
+    connection: Connection, service: Service, inbound: Inbound, attempt_id: str | None, now: datetime
+) -> _Call:
+    standing = Standing(
+        conversation_id=new_id(),
+        channel=Channel.VOICE,
+        address_id=None,
+        contact_id=None,
+        attempt_id=attempt_id,
+        audit_id=None,
+        language="en",
+        answers=0,
+        address=inbound.sender,
+    )
+    if attempt_id is not None:
+        row = safety.called(connection, attempt_id)
+        if row is None:
+            raise NotFound(f"there is no attempt {attempt_id}")
+        check = PassWords(service.sealer, [row])
+        standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
+        return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
+    if inbound.sender is None:
+        return _Call(HOTLINE, _hotline_facts(None), standing, None)
+    known = contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
+    standing = replace(standing, address_id=known.id)
+    if inbound.line in service.settings.twilio_voice_from and (
+        expected := safety.expected(connection, known.id)
+    ):
+        check = PassWords(service.sealer, expected)
+        return _Call(CALLBACK, safety.facts(expected[0], "returned"), standing, check)
+    return _Call(HOTLINE, _hotline_facts(known.language), standing, None)
+
+
+def _hotline_facts(spoken: str | None) -> dict[str, str]:
+    return {
+        "trigger": "call",
+        "language": spoken or "en",
+        "language_known": "yes" if spoken else "no",
+    }
+
+
+def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
+    now = service.clock.now()
+    with service.database.write() as connection:
+        document = transcript.document(connection, service.sealer, inbound.channel, inbound.event_id)
+        if document is not None:
+            return document
+        row = steps.load(connection, conversation_id)
+        call_id = _call_id(inbound)
+        if row is None or row.call_id != call_id:
+            raise NotFound("a turn of a call that is not known")
+        if row.state != "open" or turn != row.turn + 1:
+            if isinstance(inbound.input, Recording):
+                effects.keep_recording(connection, conversation_id, inbound.input.ref, now)
+            return (
+                transcript.document(connection, service.sealer, inbound.channel, f"{call_id}:{row.turn}")
+                or ""
+            )
+        standing, session = steps.open_session(service, row, inbound.sender)
+        check = _expected_pass_words(connection, service, row)
+        context = steps.context(service, door, now, check)
+        sprint = steps.run(lambda: engine.resume(session, inbound.input, context))
+        return steps.write(
+            connection,
+            service,
+            door,
+            standing,
+            sprint,
+            now,
+            Turn(inbound, row.version, number=turn, call_id=call_id, check=check),
+        )
+
+
+def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
+    now = service.clock.now()
+    with service.database.write() as connection:
+        row = steps.load(connection, conversation_id)
+        if row is None or row.state != "open":
+            return
+        standing, session = steps.open_session(service, row, None)
+        sprint = steps.run(lambda: engine.resume(session, HangUp(), steps.context(service, door, now)))
+        steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+
+
+def _call_id(inbound: Inbound) -> str:
+    return inbound.event_id.rpartition(":")[0]
+
+
+def _expected_pass_words(connection: Connection, service: Service, row: AnyRow) -> PassWords | None:
+    if row.flow != CALLBACK or row.contact_id is not None:
+        return None
+    if row.attempt_id is not None:
+        found = [worker for worker in [safety.called(connection, row.attempt_id)] if worker is not None]
+    else:
+        found = safety.expected(connection, row.address_id) if row.address_id else []
+    return PassWords(service.sealer, found)

@@ -1,0 +1,81 @@
+"""Who may be on the line: nobody is taken for a worker before her pass-word was given."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from bot.privacy.seal import Sealer
+from bot.storage.tables import Attempt, Callback, CohortMember, Contact, table
+from bot.storage.types import AnyRow, AnySelect
+
+_attempt = table(Attempt)
+_callback = table(Callback)
+_contact = table(Contact)
+_member = table(CohortMember)
+
+
+class PassWords:
+    """Checks digits against the workers who may be on the line, and remembers who it was."""
+
+    def __init__(self, sealer: Sealer, expected: list[AnyRow]) -> None:
+        self._sealer = sealer
+        self._expected = [(row.contact_id, row.pass_word_digest) for row in expected]
+        self.matched: str | None = None
+
+    def __call__(self, digits: str) -> bool:
+        for contact_id, digest in self._expected:
+            if digest and self._sealer.is_pass_word(contact_id, digits, digest):
+                self.matched = contact_id
+                return True
+        return False
+
+
+def expected(connection: Connection, address_id: str) -> list[AnyRow]:
+    """Those whom we have called, or will call, on this telephone; the newest first."""
+    return list(
+        connection.execute(
+            _callback_columns()
+            .where(_callback.c.address_id == address_id)
+            .order_by(_callback.c.id.desc())
+            .limit(10)
+        )
+    )
+
+
+def called(connection: Connection, attempt_id: str) -> AnyRow | None:
+    """Whom an attempt calls; None if there is no such attempt."""
+    return connection.execute(
+        _callback_columns()
+        .join(_attempt, _attempt.c.callback_id == _callback.c.id)
+        .where(_attempt.c.id == attempt_id)
+    ).one_or_none()
+
+
+def facts(row: AnyRow, trigger: str) -> dict[str, str]:
+    """What the flow knows of a worker whom we expect, before she has said a word."""
+    return {
+        "trigger": trigger,
+        "language": row.language,
+        "language_known": "yes",
+        "role": row.role or "interviewed",
+        "has_pass_word": "yes" if row.pass_word_digest else "no",
+        "round": str(row.round),
+    }
+
+
+def _callback_columns() -> AnySelect:
+    return (
+        select(
+            _callback.c.id.label("callback_id"),
+            _callback.c.contact_id,
+            _callback.c.address_id,
+            _callback.c.audit_id,
+            _callback.c.channel,
+            _callback.c.language,
+            _callback.c.round,
+            _contact.c.pass_word_digest,
+            _member.c.role,
+        )
+        .join(_contact, _contact.c.id == _callback.c.contact_id)
+        .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
+    )

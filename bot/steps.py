@@ -1,0 +1,347 @@
+"""One step of a conversation: ask the flow engine, and write what follows in one transaction.
+
+The version of the conversation decides between two writers; the loser reads again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot import effects
+from bot.callbacks.claim import adopt_returned
+from bot.clock import wall_time
+from bot.effects import Standing
+from bot.errors import ConflictError, EngineError
+from bot.flow.context import Context, Sprint
+from bot.flow.events import Outcome, Verified
+from bot.flow.session import Session
+from bot.ids import new_id
+from bot.messages import Address, Capabilities, Channel, Inbound, Prompt, Rendered
+from bot.outbox import STOP_CONFIRMATION, queue_row
+from bot.safety import PassWords
+from bot.service import Service
+from bot.storage.tables import Conversation, Message, Outbox, table
+from bot.storage.types import AnyRow, AnySelect
+from bot.transcript import MASK, body_of, message_row
+
+log = structlog.get_logger()
+Result = TypeVar("Result")
+
+_conversation = table(Conversation)
+_message = table(Message)
+_outbox = table(Outbox)
+
+MOST_CONFLICTS = 8
+INVITE = "invite"
+"""The timer of an ended call whose worker asked to be written to."""
+
+# The statements of the hot path are made once: making one costs more than the database needs to run it.
+CONVERSATION_COLUMNS: Final[list[ColumnElement[Any]]] = [
+    _conversation.c.id.label("conversation_id"),
+    *(
+        _conversation.c[name]
+        for name in (
+            "contact_id",
+            "attempt_id",
+            "audit_id",
+            "channel",
+            "call_id",
+            "line",
+            "flow",
+            "language",
+            "state",
+            "version",
+            "turn",
+            "answers",
+            "session_sealed",
+            "timer_at",
+            "timer_kind",
+            "sprint",
+        )
+    ),
+]
+_LOAD: Final[AnySelect] = select(_conversation.c.address_id, *CONVERSATION_COLUMNS).where(
+    _conversation.c.id == bindparam("conversation_id")
+)
+_MOVE: Final = update(_conversation).where(
+    _conversation.c.id == bindparam("conversation_id"), _conversation.c.version == bindparam("version_read")
+)
+_ADD_MESSAGE: Final = insert(_message)
+_ADD_LETTER: Final = insert(_outbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prompt stands: the conversation, the number of the turn that answers it, and whether it is the last."""
+
+    conversation_id: str
+    turn: int
+    ended: bool
+
+
+class Door(Protocol):
+    """What intake needs of a channel."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the channel can show and take."""
+        ...
+
+    def render(self, prompt: Prompt, place: Place) -> list[Rendered]:
+        """A prompt in the channel's own form: messages to send, or one document for a call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a sprint answers: an inbound or a timer, on a conversation of some version (None: it begins)."""
+
+    inbound: Inbound | None
+    version: int | None
+    number: int | None = None
+    call_id: str | None = None
+    check: PassWords | None = field(default=None, repr=False)
+
+
+def retrying(step: Callable[[], Result]) -> Result:
+    """Run a transaction again when another writer was first; a duplicate then shows as one."""
+    for _ in range(MOST_CONFLICTS):
+        try:
+            return step()
+        except (ConflictError, IntegrityError):
+            continue
+    raise ConflictError("too many writers at the same conversation")
+
+
+def run(ask: Callable[[], Sprint]) -> Sprint:
+    """Ask the engine. Raises :class:`EngineError` for whatever goes wrong in it or in a flow."""
+    try:
+        return ask()
+    except Exception as error:  # whatever a flow or the engine does wrong, the worker's message is kept
+        log.error("engine_failed", error=type(error).__name__)
+        raise EngineError("the flow engine failed") from None
+
+
+def context(
+    service: Service, door: Door, now: datetime, check: Callable[[str], bool] | None = None
+) -> Context:
+    """The world around a sprint, on one channel."""
+    return Context(
+        now=now,
+        new_id=new_id,
+        library=service.library,
+        catalogs=service.catalogs,
+        capabilities=door.capabilities,
+        check_pass_word=check or _nobody,
+    )
+
+
+def _nobody(_digits: str) -> bool:
+    return False
+
+
+def load(connection: Connection, conversation_id: str) -> AnyRow | None:
+    """A conversation by its id."""
+    return connection.execute(_LOAD, {"conversation_id": conversation_id}).one_or_none()
+
+
+def open_session(service: Service, row: AnyRow, address: Address | None) -> tuple[Standing, Session]:
+    """What is known of a conversation, and where its flow stands."""
+    standing = Standing(
+        conversation_id=row.conversation_id,
+        channel=Channel(row.channel),
+        address_id=row.address_id,
+        contact_id=row.contact_id,
+        attempt_id=row.attempt_id,
+        audit_id=row.audit_id,
+        language=row.language,
+        answers=row.answers,
+        address=address,
+    )
+    data = service.sealer.open_text(f"conversation.session_sealed:{row.conversation_id}", row.session_sealed)
+    return standing, Session.load(data.encode())
+
+
+# --- writing it down --------------------------------------------------------------------------
+
+
+def write(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    standing: Standing,
+    sprint: Sprint,
+    now: datetime,
+    turn: Turn,
+) -> str:
+    """Write one sprint: conversation, events, what was said both ways. Gives the document, on the telephone."""
+    if turn.version is None:
+        connection.execute(insert(_conversation), _new_row(service, standing, sprint, turn, now))
+    matched = turn.check.matched if turn.check else None
+    standing = _adopt(connection, standing, sprint, turn, matched, now)
+    applied = effects.apply(connection, service.sealer, standing, sprint.events, now, matched)
+    place = Place(standing.conversation_id, 0 if turn.number is None else turn.number + 1, sprint.ended)
+    rendered = door.render(sprint.prompt, place)
+    _update(connection, service, applied, sprint, turn, now)
+    messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
+    if messages:
+        connection.execute(_ADD_MESSAGE, messages)
+    if letters:
+        connection.execute(_ADD_LETTER, letters)
+    return rendered[0].text if door.capabilities.synchronous else ""
+
+
+def _new_row(
+    service: Service, standing: Standing, sprint: Sprint, turn: Turn, now: datetime
+) -> dict[str, object]:
+    session = sprint.session
+    return {
+        "id": standing.conversation_id,
+        "address_id": standing.address_id,
+        "contact_id": standing.contact_id,
+        "attempt_id": standing.attempt_id,
+        "audit_id": standing.audit_id,
+        "channel": standing.channel,
+        "call_id": turn.call_id,
+        "line": turn.inbound.line if turn.inbound else "",
+        "flow": session.flow,
+        "revision": session.revision,
+        "language": session.language,
+        "state": "open",
+        "version": 0,
+        "turn": turn.number or 0,
+        "answers": 0,
+        "invited": False,
+        "session_sealed": _seal_session(service, standing.conversation_id, session),
+        "sprint": session.sprint,
+        "started_at": now,
+        "updated_at": now,
+    }
+
+
+def _adopt(
+    connection: Connection,
+    standing: Standing,
+    sprint: Sprint,
+    turn: Turn,
+    matched: str | None,
+    now: datetime,
+) -> Standing:
+    """A worker who called back and gave her pass-word is taken through the callback that waits for her."""
+    verified = any(isinstance(event, Verified) for event in sprint.events)
+    if not (verified and matched and standing.attempt_id is None and turn.call_id):
+        return standing
+    adopted = adopt_returned(connection, matched, turn.call_id, now, wall_time())
+    if adopted is None:
+        return standing
+    return replace(standing, attempt_id=adopted[0], audit_id=standing.audit_id or adopted[1])
+
+
+def _update(
+    connection: Connection,
+    service: Service,
+    applied: effects.Applied,
+    sprint: Sprint,
+    turn: Turn,
+    now: datetime,
+) -> None:
+    """Move the conversation on, guarded by its version. Raises :class:`ConflictError` if it was moved already."""
+    standing = applied.standing
+    timer_at, timer_kind = _timer(sprint, now)
+    values: dict[str, object] = {
+        "contact_id": standing.contact_id,
+        "attempt_id": standing.attempt_id,
+        "audit_id": standing.audit_id,
+        "language": standing.language,
+        "answers": standing.answers,
+        "version": (turn.version or 0) + 1,
+        "session_sealed": _seal_session(service, standing.conversation_id, sprint.session),
+        "sprint": sprint.session.sprint,
+        "timer_at": timer_at,
+        "timer_kind": timer_kind,
+        "updated_at": now,
+    }
+    if applied.invited:
+        values["invited"] = True
+    if turn.inbound is not None:
+        values["heard_at"] = now
+    if turn.number is not None:
+        values["turn"] = turn.number
+    if sprint.ended:
+        outcome = applied.outcome or Outcome.COMPLETED
+        values |= {"state": "ended", "outcome": outcome}
+    guard = {"conversation_id": standing.conversation_id, "version_read": turn.version or 0}
+    moved = connection.execute(_MOVE, values | guard)
+    if not moved.rowcount:
+        raise ConflictError("the conversation was moved on by another writer")
+    if sprint.ended and standing.channel is Channel.VOICE:
+        connection.execute(
+            update(_conversation)
+            .where(_conversation.c.id == standing.conversation_id, _conversation.c.invited)
+            .values(timer_at=now, timer_kind=INVITE)
+        )
+
+
+def _timer(sprint: Sprint, now: datetime) -> tuple[datetime | None, str | None]:
+    if sprint.ended or not sprint.timers:
+        return None, None
+    first = min(sprint.timers, key=lambda timer: timer.seconds)
+    return now + timedelta(seconds=first.seconds), first.kind
+
+
+def _seal_session(service: Service, conversation_id: str, session: Session) -> bytes:
+    context = f"conversation.session_sealed:{conversation_id}"
+    return service.sealer.seal_text(context, session.dump().decode())
+
+
+def _said(
+    service: Service,
+    door: Door,
+    applied: effects.Applied,
+    sprint: Sprint,
+    turn: Turn,
+    rendered: list[Rendered],
+    now: datetime,
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The message rows of both directions, and the outbox rows of what goes out."""
+    standing = applied.standing
+    spoken = door.capabilities.synchronous
+    messages: list[dict[str, object]] = []
+    letters: list[dict[str, object]] = []
+    if turn.inbound is not None:
+        body = MASK if sprint.redact else body_of(turn.inbound.input)
+        row = message_row(service.sealer, standing, "in", body, now)
+        row["event_id"] = turn.inbound.event_id
+        if spoken:
+            context = f"message.reply_sealed:{row['id']}"
+            row["reply_sealed"] = service.sealer.seal_text(context, rendered[0].text)
+        messages.append(row)
+    if spoken and sprint.prompt.texts:
+        messages.append(message_row(service.sealer, standing, "out", "\n".join(sprint.prompt.texts), now))
+    elif not spoken and standing.address_id:
+        template = STOP_CONFIRMATION if applied.stopped else None
+        for part in rendered:
+            row = message_row(service.sealer, standing, "out", part.text, now)
+            if part.options:
+                row["options_sealed"] = _seal_options(service, str(row["id"]), part, sprint)
+            messages.append(row)
+            letters.append(
+                queue_row(str(row["id"]), standing.address_id, standing.channel, now, template=template)
+            )
+    return messages, letters
+
+
+def _seal_options(service: Service, message_id: str, part: Rendered, sprint: Sprint) -> bytes:
+    data = {
+        "sprint": sprint.session.sprint,
+        "options": [[option.code, option.label, option.key] for option in part.options],
+    }
+    return service.sealer.seal_text(f"message.options_sealed:{message_id}", json.dumps(data))
