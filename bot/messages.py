@@ -170,6 +170,28 @@ class Signal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A file that came with a message, or the part of it that the flow did not read: kept sealed beside it."""
+
+    content_type: str
+    content: bytes = field(repr=False)
+    name: str = field(default="", repr=False)
+    is_file: bool = True
+    """Whether the worker attached it; False for the whole text of a mail of which only the new words count."""
+
+
+class Attention(StrEnum):
+    """What a message asks of us."""
+
+    ANSWER = "answer"
+    """Somebody wrote to us: the conversation goes on."""
+    KEEP = "keep"
+    """It may be from a person, but must not be answered by a machine: a supervisor reads it."""
+    FILE = "file"
+    """A machine wrote: it is kept, and nothing follows from it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """One event from a worker, verified and parsed, not yet stored.
 
@@ -195,6 +217,28 @@ class Inbound:
     signal: Signal | None = None
     shared: Address | None = None
     """With ``SHARED``: the number, which the provider says is the sender's own."""
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Where threads are told by tokens: what may be a token of ours, the likeliest first, not yet verified."""
+    origin: str | None = field(default=None, repr=False)
+    """The sender's own name of the message, by which an answer refers to it."""
+    subject: str = field(default="", repr=False)
+    """A heading: people read it, the flow does not."""
+    parts: tuple[Part, ...] = ()
+    attention: Attention = Attention.ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A message of ours came back, or another message tells how far it came.
+
+    ``tokens`` is what may be the token of our message, not yet verified. For ``action`` see
+    :class:`StatusUpdate`.
+    """
+
+    tokens: tuple[str, ...] = field(repr=False)
+    status: DeliveryStatus
+    code: str | None = None
+    action: str = ""
 
 
 # --- what we say ----------------------------------------------------------------------------
@@ -264,6 +308,12 @@ class Capabilities:
     """Free text is taken only for some hours after the worker's last message; see :class:`Outbound`."""
     erases: bool = False
     """What we sent can be taken off the worker's screen again."""
+    threads: bool = False
+    """A conversation is found by the token that we gave it and never by the sender's address (e-mail: anybody
+    can write any sender)."""
+    answers_per_day: int = 0
+    """Most messages to one address within 24 hours, so that two machines do not answer one another for ever;
+    0 for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +343,10 @@ class Outbound:
     sprint: str | None = None
     silent_for: timedelta | None = None
     notice: bool = False
+    token: str = field(default="", repr=False)
+    """The name of this message for the world: unguessable, and known again when it comes back."""
+    in_reply_to: str | None = field(default=None, repr=False)
+    """The worker's own name of the message that this one answers (see :attr:`Inbound.origin`)."""
 
 
 class DeliveryStatus(StrEnum):

@@ -7,6 +7,8 @@ Layout: version (1 byte), key id (1), nonce (12), ciphertext with tag.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -22,6 +24,9 @@ _VERSION = 1
 _NONCE = 12
 _HEADER = 2 + _NONCE
 _BLOCK = 128
+_ID = 16
+_CHECK = 8
+"""Bytes of the keyed check in a token; the id before it cannot be guessed either."""
 
 
 class Sealer:
@@ -100,6 +105,24 @@ class Sealer:
     def is_pass_word(self, contact_id: str, digits: str, digest: str) -> bool:
         """Whether ``digits`` are the worker's pass-word, in constant time."""
         return hmac.compare_digest(self.pass_word_digest(contact_id, digits), digest)
+
+    def token(self, row_id: str, scope: str) -> str:
+        """The name of a row for the world: 39 small letters and digits that only we can make."""
+        named = bytes.fromhex(row_id) + self._check(row_id, scope)
+        return base64.b32encode(named).decode().lower().rstrip("=")
+
+    def row_of(self, token: str, scope: str) -> str | None:
+        """The id of the row that a token names; None if it is not of our making."""
+        try:
+            named = base64.b32decode(token.upper() + "=" * (-len(token) % 8))
+        except (binascii.Error, ValueError):
+            return None
+        row_id = named[:_ID].hex()
+        fits = len(named) == _ID + _CHECK and hmac.compare_digest(named[_ID:], self._check(row_id, scope))
+        return row_id if fits else None
+
+    def _check(self, row_id: str, scope: str) -> bytes:
+        return bytes.fromhex(self.index(row_id, scope))[:_CHECK]
 
     def _digest(self, purpose: Purpose, value: str) -> str:
         # An index must find old rows, so it always uses the first key: rotation makes the index anew.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Index, LargeBinary, Table, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, LargeBinary, Table, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from bot.storage.types import UTCDateTime
@@ -267,8 +267,8 @@ class Conversation(Row, table=True):
             "address_id",
             "channel",
             unique=True,
-            sqlite_where=text("state = 'open' AND call_id IS NULL"),
-            postgresql_where=text("state = 'open' AND call_id IS NULL"),
+            sqlite_where=text("state = 'open' AND call_id IS NULL AND channel <> 'email'"),
+            postgresql_where=text("state = 'open' AND call_id IS NULL AND channel <> 'email'"),
         ),
         Index(
             "conversation_timer",
@@ -339,6 +339,8 @@ class Message(Row, table=True):
     """Outgoing, where the channel has buttons: the options as JSON, with the sprint that they belong to."""
     reply_sealed: bytes | None = _sealed(nullable=True)
     """Telephone: the document that answered this turn, given again when the turn is repeated."""
+    origin_sealed: bytes | None = _sealed(nullable=True)
+    """E-mail: the Message-ID that the worker's program gave it; our answer refers to it."""
     input_sealed: bytes | None = _sealed(nullable=True)
     """Only while parked: the whole inbound, to be tried again."""
     retry_at: datetime | None = _at(nullable=True)
@@ -347,6 +349,30 @@ class Message(Row, table=True):
     status_rank: int = -1
     error_code: str | None = Field(default=None, max_length=16)
     created_at: datetime = _at()
+
+
+class Attachment(Row, table=True):
+    """What came with a message: files, and the parts of a mail that the flow did not read."""
+
+    __table_args__ = (UniqueConstraint("message_id", "n"),)
+    id: str = _id()
+    message_id: str = _ref("message.id")
+    n: int
+    is_file: bool = True
+    content_type: str = Field(max_length=64)
+    name_sealed: bytes = _sealed()
+    content_sealed: bytes = _sealed()
+    size: int
+    created_at: datetime = _at()
+
+
+class Mailbox(Row, table=True):
+    """How far a mailbox was read: the last UID that is stored here, under its UIDVALIDITY (RFC 9051, 2.3.1.1)."""
+
+    index: str = Field(primary_key=True, max_length=40, repr=False)
+    uid_validity: int = Field(sa_type=BigInteger)
+    last_uid: int = Field(sa_type=BigInteger)
+    updated_at: datetime = _at()
 
 
 class Outbox(Row, table=True):
