@@ -103,10 +103,14 @@ class SendOutcome(StrEnum):
 
 
 class SendError(VoicebackError):
-    """A provider did not take a message or a call. ``code`` is the provider's own error code."""
+    """A provider did not take a message or a call. ``code`` is the provider's own error code.
 
-    def __init__(self, outcome: SendOutcome, code: str, *, action: str = "") -> None:
+    ``wait`` is how many seconds the provider wants to be left alone before the next try, if it said so.
+    """
+
+    def __init__(self, outcome: SendOutcome, code: str, *, action: str = "", wait: float = 0.0) -> None:
         super().__init__(f"send failed: {outcome.value}, code {code}")
         self.outcome = outcome
         self.code = code
         self.action = action
+        self.wait = wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.flow import phrases
 from bot.flow.answers import SKIP, Answer
-from bot.flow.events import Outcome, StartRequested
+from bot.flow.events import HideRequested, Outcome, StartRequested
 from bot.flow.model import Kind
 from bot.flow.talk import Talk
 from bot.flow.walk import go_on, leave
@@ -29,6 +29,7 @@ def obey(talk: Talk, command: str) -> None:
     if command == "stop":
         talk.stop()
     elif command == "hide":
+        talk.events.append(HideRequested())
         talk.end(Outcome.ENDED_EARLY, phrases.HIDDEN)
     elif command == "human":
         talk.hand_off("word")

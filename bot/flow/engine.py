@@ -68,7 +68,7 @@ def resume(session: Session, given: Input, context: Context) -> Sprint:
     if session.ended or (isinstance(given, Timeout) and given.sprint != session.sprint):
         return Sprint(session, (), ending((), session.language), False, (), session.ended)
     talk = Talk(context, session)
-    if isinstance(given, Button) and given.sprint not in (None, session.sprint):
+    if isinstance(given, Button) and given.sprint is not None and not _is_of(given.sprint, session):
         # A tap on an old button answers nothing; the question of the moment is asked again.
         return talk.sprint()
     if isinstance(given, Timeout):
@@ -81,6 +81,11 @@ def resume(session: Session, given: Input, context: Context) -> Sprint:
         talk.set(flags.SILENT, False)
         _take(talk, given)
     return talk.sprint()
+
+
+def _is_of(sprint: str, session: Session) -> bool:
+    """Whether a button's sprint, or the beginning of it that the button could hold, is the present one."""
+    return bool(sprint) and session.sprint.startswith(sprint)
 
 
 # --- beginning ------------------------------------------------------------------------------

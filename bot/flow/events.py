@@ -128,6 +128,11 @@ class UnsafeFlagged:
 
 
 @dataclass(frozen=True, slots=True)
+class HideRequested:
+    """The quick exit: nothing telling may stay on the screen."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """Never contact this address again."""
 
@@ -155,6 +160,7 @@ Event = (
     | HandoffRequested
     | TextInvited
     | UnsafeFlagged
+    | HideRequested
     | StopRequested
     | StartRequested
     | Ended
