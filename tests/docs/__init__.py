@@ -1,0 +1,1 @@
+"""The documentation, held against the code: settings, commands, routes, links, linked tests."""
