@@ -55,6 +55,8 @@ class Inbound:
     ours: list[Round]
     nothing: list[Round]
     inserts: list[Round]
+    shared: list[Round]
+    """As (b), but through our own way to commit; measured on SQLite, where that way differs."""
 
 
 def measure(kind: str, seconds: float, rounds: int) -> Inbound:
@@ -82,6 +84,8 @@ def show(kind: str, found: Inbound) -> None:
         ("(a) Flask route that does nothing", found.nothing),
         (f"(b) the same, {found.rows} inserts committed", found.inserts),
     ]
+    if found.shared:
+        contenders.append(("(c) as (b), in our shared commits", found.shared))
     ours = [each.load.per_second for each in found.ours]
     rows = []
     for name, each in contenders:
@@ -145,7 +149,7 @@ class _Run:
 
 
 def _rounds(run: _Run, rows: int, seconds: float, rounds: int) -> Inbound:
-    found = Inbound(rows, [], [], [])
+    found = Inbound(rows, [], [], [], [])
     report.progress(f"{run.ground.version}: warming up")
     warm_up = min(1.0, seconds)
     expected = _ours(run, warm_up, int(2000 * warm_up)).load.per_second
@@ -158,6 +162,8 @@ def _rounds(run: _Run, rows: int, seconds: float, rounds: int) -> Inbound:
             lambda: found.nothing.append(_plain(run, contender.NOTHING, seconds)),
             lambda: found.inserts.append(_plain(run, contender.INSERTS, seconds)),
         ]
+        if run.ground.kind == "sqlite":
+            turns.append(lambda: found.shared.append(_plain(run, contender.SHARED, seconds)))
         for turn in turns[number % 3 :] + turns[: number % 3]:
             turn()
         report.progress(

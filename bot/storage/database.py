@@ -1,16 +1,15 @@
 """One way to the database, SQLite or PostgreSQL alike.
 
 ``read()`` gives a connection for queries; ``write()`` gives a transaction that commits at the end of
-the block. On SQLite a write begins with BEGIN IMMEDIATE and writers of one process take turns on a
-lock, so that threads wait in order instead of polling for the file.
+the block. On SQLite a write begins with BEGIN IMMEDIATE, and the writers of one process take turns
+(:mod:`bot.storage.turns`), so that threads wait in order instead of polling for the file.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from bot.errors import ConfigurationError, SchemaError
+from bot.storage.turns import Turns
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _POOL = 34
@@ -35,7 +35,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.dialect = engine.dialect.name
-        self._writer: Any = threading.RLock() if self.dialect == "sqlite" else nullcontext()
+        self._turns = Turns(engine) if self.dialect == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -46,10 +46,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back if it raises."""
-        with self._writer, self.engine.connect() as connection:
-            writing = connection.execution_options(voiceback_write=True)
-            with writing.begin():
-                yield writing
+        with self._turns.turn() if self._turns else self.engine.begin() as connection:
+            yield connection
 
     def dispose(self) -> None:
         """Close all connections."""
