@@ -23,14 +23,15 @@ from bot.errors import ConflictError, EngineError
 from bot.flow.context import Context, Sprint
 from bot.flow.events import Outcome, Verified
 from bot.flow.session import Session
+from bot.handoff import HUMAN, RELEASE, STAYS
 from bot.ids import new_id
 from bot.messages import Address, Capabilities, Channel, Inbound, Prompt, Rendered
-from bot.outbox import STOP_CONFIRMATION, queue_row
+from bot.outbox import REMINDER, STOP_CONFIRMATION, queue_row, take_back
 from bot.safety import PassWords
 from bot.service import Service
 from bot.storage.tables import Conversation, Message, Outbox, table
 from bot.storage.types import AnyRow, AnySelect
-from bot.transcript import MASK, body_of, message_row
+from bot.transcript import MASK, Thread, body_of, message_row
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -121,7 +122,7 @@ def retrying(step: Callable[[], Result]) -> Result:
     raise ConflictError("too many writers at the same conversation")
 
 
-def run(ask: Callable[[], Sprint]) -> Sprint:
+def run(ask: Callable[[], Result]) -> Result:
     """Ask the engine. Raises :class:`EngineError` for whatever goes wrong in it or in a flow."""
     try:
         return ask()
@@ -192,11 +193,38 @@ def write(
     rendered = door.render(sprint.prompt, place)
     _update(connection, service, applied, sprint, turn, now)
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
+    if applied.hidden and door.capabilities.erases and standing.address_id:
+        letters.insert(0, take_back(connection, standing.address_id, standing.channel, now))
     if messages:
         connection.execute(_ADD_MESSAGE, messages)
     if letters:
         connection.execute(_ADD_LETTER, letters)
     return rendered[0].text if door.capabilities.synchronous else ""
+
+
+def hear(
+    connection: Connection,
+    service: Service,
+    standing: Standing,
+    inbound: Inbound,
+    sprint: Sprint,
+    version: int,
+    now: datetime,
+) -> None:
+    """Keep what was said without a step of the flow: its question, and the timers of that, stay as they are.
+
+    Raises :class:`ConflictError` like :func:`write`.
+    """
+    moved = connection.execute(
+        update(_conversation)
+        .where(_conversation.c.id == standing.conversation_id, _conversation.c.version == version)
+        .values(version=version + 1, heard_at=now, updated_at=now)
+    )
+    if not moved.rowcount:
+        raise ConflictError("the conversation was moved on by another writer")
+    body = MASK if sprint.redact else body_of(inbound.input)
+    row = message_row(service.sealer, standing, "in", body, now) | {"event_id": inbound.event_id}
+    connection.execute(_ADD_MESSAGE, [row])
 
 
 def _new_row(
@@ -278,6 +306,9 @@ def _update(
     if sprint.ended:
         outcome = applied.outcome or Outcome.COMPLETED
         values |= {"state": "ended", "outcome": outcome}
+        if outcome is Outcome.HANDED_OFF and standing.channel is not Channel.VOICE:
+            # A person answers from here on; the worker's next words reach them and not the flow.
+            values |= {"state": HUMAN, "timer_at": now + STAYS, "timer_kind": RELEASE}
     guard = {"conversation_id": standing.conversation_id, "version_read": turn.version or 0}
     moved = connection.execute(_MOVE, values | guard)
     if not moved.rowcount:
@@ -313,23 +344,25 @@ def _said(
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """The message rows of both directions, and the outbox rows of what goes out."""
     standing = applied.standing
+    thread = Thread(standing.conversation_id, standing.address_id, standing.channel)
     spoken = door.capabilities.synchronous
     messages: list[dict[str, object]] = []
     letters: list[dict[str, object]] = []
     if turn.inbound is not None:
         body = MASK if sprint.redact else body_of(turn.inbound.input)
-        row = message_row(service.sealer, standing, "in", body, now)
+        row = message_row(service.sealer, thread, "in", body, now)
         row["event_id"] = turn.inbound.event_id
         if spoken:
             context = f"message.reply_sealed:{row['id']}"
             row["reply_sealed"] = service.sealer.seal_text(context, rendered[0].text)
         messages.append(row)
     if spoken and sprint.prompt.texts:
-        messages.append(message_row(service.sealer, standing, "out", "\n".join(sprint.prompt.texts), now))
+        messages.append(message_row(service.sealer, thread, "out", "\n".join(sprint.prompt.texts), now))
     elif not spoken and standing.address_id:
-        template = STOP_CONFIRMATION if applied.stopped else None
+        reminds = turn.inbound is None and turn.version is not None and not sprint.ended
+        template = STOP_CONFIRMATION if applied.stopped else REMINDER if reminds else None
         for part in rendered:
-            row = message_row(service.sealer, standing, "out", part.text, now)
+            row = message_row(service.sealer, thread, "out", part.text, now)
             if part.options:
                 row["options_sealed"] = _seal_options(service, str(row["id"]), part, sprint)
             messages.append(row)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select
 
-from bot.effects import Standing
 from bot.ids import new_id
 from bot.messages import (
     Button,
@@ -35,16 +35,25 @@ IS_KNOWN: Final = exists().where(
 """Whether the event ``event_id`` of ``channel`` was taken already."""
 
 
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Where something was said."""
+
+    conversation_id: str
+    address_id: str | None
+    channel: str
+
+
 def message_row(
-    sealer: Sealer, standing: Standing, direction: str, body: str, now: datetime
+    sealer: Sealer, thread: Thread, direction: str, body: str, now: datetime
 ) -> dict[str, object]:
     """The row of one thing said, ``in`` or ``out``."""
     row_id = new_id()
     return {
         "id": row_id,
-        "conversation_id": standing.conversation_id,
-        "address_id": standing.address_id,
-        "channel": standing.channel,
+        "conversation_id": thread.conversation_id,
+        "address_id": thread.address_id,
+        "channel": thread.channel,
         "direction": direction,
         "event_id": None,
         "body_sealed": sealer.seal_text(f"message.body_sealed:{row_id}", body),

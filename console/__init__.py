@@ -56,6 +56,7 @@ def _door() -> Blueprint:
     door.add_url_rule("/cases/<case_id>/take", "case_take", cases.take, methods=post)
     door.add_url_rule("/cases/<case_id>/review", "case_review", cases.review, methods=post)
     door.add_url_rule("/cases/<case_id>/note", "case_note", cases.note, methods=post)
+    door.add_url_rule("/cases/<case_id>/answer", "case_answer", cases.answer_worker, methods=post)
     door.add_url_rule("/cases/<case_id>/severity", "case_severity", cases.severity, methods=post)
     door.add_url_rule("/cases/<case_id>/move", "case_move", cases.move, methods=post)
     door.add_url_rule("/cases/<case_id>/undo", "case_undo", cases.undo, methods=post)

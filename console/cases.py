@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
+from bot import handoff
 from bot.cases import actions, desk, lifecycle, queue
 from bot.cases.lifecycle import CaseState, Severity
 from bot.clock import wall_time
@@ -68,6 +69,12 @@ def note(case_id: str) -> ResponseReturnValue:
     return _do(case_id, actions.AddNote(text), "Note saved.", _Draft(note=text))
 
 
+def answer_worker(case_id: str) -> ResponseReturnValue:
+    """Write to the worker in the thread in which they wrote to us."""
+    text = request.form.get("answer", "")
+    return _do(case_id, actions.AnswerWorker(text), "Your answer is on its way.", _Draft(answer=text))
+
+
 def severity(case_id: str) -> ResponseReturnValue:
     """Change the severity, and with it the clocks."""
     to = _choice(Severity, request.form.get("severity", ""))
@@ -96,6 +103,7 @@ class _Draft:
 
     error: str = ""
     note: str = field(default="", repr=False)
+    answer: str = field(default="", repr=False)
     reason: str = field(default="", repr=False)
     to: CaseState | None = None
     severity: Severity | None = None
@@ -129,7 +137,7 @@ def _do(case_id: str, action: actions.Action, done: str, draft: _Draft | None = 
 
 
 def _with_error(draft: _Draft, error: str) -> _Draft:
-    return _Draft(error, draft.note, draft.reason, draft.to, draft.severity)
+    return replace(draft, error=error)
 
 
 def _case_page(case_id: str, draft: _Draft) -> str:
@@ -154,6 +162,8 @@ def _case_page(case_id: str, draft: _Draft) -> str:
         severities=list(Severity),
         waiting=case.state in lifecycle.WAITING,
         note_length=actions.NOTE_LENGTH,
+        answer_length=handoff.LONGEST_ANSWER,
+        can_answer=handoff.can_answer(case.channel, case.stopped),
         now=service.clock.now(),
     )
 

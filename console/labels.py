@@ -83,6 +83,9 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
         "undo": "Last move taken back",
         "severity_raised": "Something graver was reported",
         "wants_a_person": "The worker wants to talk with a person",
+        "worker_wrote": "The worker wrote",
+        "answered_worker": "Answer sent to the worker",
+        "audit_integrity_alert": "Three workers of this audit were told what to say, or questioned afterwards",
     }
 )
 CHANNELS: Final[Mapping[str, str]] = MappingProxyType(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from bot import handoff
 from bot.cases import lifecycle
 from bot.cases.course import Stay, stays_of, undo, ways
 from bot.cases.desk import case_row, events_of
@@ -42,6 +43,13 @@ class AddNote:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerWorker:
+    """Words to the worker, in the thread in which they wrote to us."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSeverity:
     """Another severity, and with it other clocks."""
 
@@ -61,7 +69,7 @@ class TakeBack:
     """Undo the last change of state."""
 
 
-Action = Take | MarkReviewed | AddNote | ChangeSeverity | Move | TakeBack
+Action = Take | MarkReviewed | AddNote | AnswerWorker | ChangeSeverity | Move | TakeBack
 
 
 def act(
@@ -88,6 +96,8 @@ def act(
         raise ConflictError(f"case {case_id} was changed in the meantime")
     row = case_row(connection, case_id)
     events = events_of(connection, case_id)
+    if isinstance(action, AnswerWorker):
+        handoff.answer(connection, sealer, row.conversation_id, action.text, now)
     change = _change(connection, row, events, action, staff_id, now)
     _append(connection, sealer, row, events, change, staff_id, now)
     if change.values:
@@ -120,6 +130,8 @@ def _change(
             return _reviewed(row, now)
         case AddNote(text):
             return _Change("note", note=_note(text, needed=True))
+        case AnswerWorker():
+            return _Change("answered_worker")
         case ChangeSeverity(to):
             return _severity(row, to, now)
         case Move(to, note):

@@ -293,7 +293,7 @@ class Conversation(Row, table=True):
     revision: str = Field(max_length=40)
     language: str = Field(max_length=16)
     state: str = Field(max_length=16)
-    """``open`` or ``ended``."""
+    """``open``, ``human`` (a person answers, see :mod:`bot.handoff`) or ``ended``."""
     outcome: str | None = Field(default=None, max_length=16)
     version: int = 0
     """Guards against two writers; counts the inputs that were taken."""
@@ -391,6 +391,12 @@ class Outbox(Row, table=True):
             "id",
             sqlite_where=text("state IN ('queued', 'leased', 'sending', 'unknown')"),
             postgresql_where=text("state IN ('queued', 'leased', 'sending', 'unknown')"),
+        ),
+        Index(
+            "outbox_waiting",
+            "address_id",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
         ),
         Index(
             "outbox_leased",

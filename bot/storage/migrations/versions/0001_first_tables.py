@@ -84,6 +84,13 @@ def upgrade() -> None:
     sa.Column('updated_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('index')
     )
+    op.create_table('mailbox',
+    sa.Column('index', sqlmodel.sql.sqltypes.AutoString(length=40), nullable=False),
+    sa.Column('uid_validity', sa.BigInteger(), nullable=False),
+    sa.Column('last_uid', sa.BigInteger(), nullable=False),
+    sa.Column('updated_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('index')
+    )
     op.create_table('pace',
     sa.Column('name', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('next_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
@@ -301,7 +308,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('call_id')
     )
     with op.batch_alter_table('conversation', schema=None) as batch_op:
-        batch_op.create_index('conversation_open_address', ['address_id', 'channel'], unique=True, sqlite_where=sa.text("state = 'open' AND call_id IS NULL"), postgresql_where=sa.text("state = 'open' AND call_id IS NULL"))
+        batch_op.create_index('conversation_open_address', ['address_id', 'channel'], unique=True, sqlite_where=sa.text("state = 'open' AND call_id IS NULL AND channel <> 'email'"), postgresql_where=sa.text("state = 'open' AND call_id IS NULL AND channel <> 'email'"))
         batch_op.create_index('conversation_timer', ['timer_at'], unique=False, sqlite_where=sa.text('timer_at IS NOT NULL'), postgresql_where=sa.text('timer_at IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_conversation_address_id'), ['address_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_conversation_attempt_id'), ['attempt_id'], unique=False)
@@ -378,6 +385,7 @@ def upgrade() -> None:
     sa.Column('body_sealed', sa.LargeBinary(), nullable=False),
     sa.Column('options_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('reply_sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('origin_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('input_sealed', sa.LargeBinary(), nullable=True),
     sa.Column('retry_at', bot.storage.types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('provider_id', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=True),
@@ -395,6 +403,20 @@ def upgrade() -> None:
         batch_op.create_index('message_parked', ['retry_at'], unique=False, sqlite_where=sa.text('retry_at IS NOT NULL'), postgresql_where=sa.text('retry_at IS NOT NULL'))
         batch_op.create_index('message_thread', ['conversation_id', 'id'], unique=False)
 
+    op.create_table('attachment',
+    sa.Column('id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+    sa.Column('message_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
+    sa.Column('n', sa.Integer(), nullable=False),
+    sa.Column('is_file', sa.Boolean(), nullable=False),
+    sa.Column('content_type', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+    sa.Column('name_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('content_sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('size', sa.Integer(), nullable=False),
+    sa.Column('created_at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['message_id'], ['message.id'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('message_id', 'n')
+    )
     op.create_table('case_event',
     sa.Column('id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('case_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
@@ -450,6 +472,7 @@ def upgrade() -> None:
         batch_op.create_index('outbox_due', ['due_at'], unique=False, sqlite_where=sa.text("state = 'queued'"), postgresql_where=sa.text("state = 'queued'"))
         batch_op.create_index('outbox_leased', ['lease_until'], unique=False, sqlite_where=sa.text("state IN ('leased', 'sending', 'unknown')"), postgresql_where=sa.text("state IN ('leased', 'sending', 'unknown')"))
         batch_op.create_index('outbox_open_address', ['address_id', 'id'], unique=False, sqlite_where=sa.text("state IN ('queued', 'leased', 'sending', 'unknown')"), postgresql_where=sa.text("state IN ('queued', 'leased', 'sending', 'unknown')"))
+        batch_op.create_index('outbox_waiting', ['address_id'], unique=False, sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
 
     op.create_table('recording',
     sa.Column('id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
@@ -485,6 +508,7 @@ def downgrade() -> None:
 
     op.drop_table('recording')
     with op.batch_alter_table('outbox', schema=None) as batch_op:
+        batch_op.drop_index('outbox_waiting', sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
         batch_op.drop_index('outbox_open_address', sqlite_where=sa.text("state IN ('queued', 'leased', 'sending', 'unknown')"), postgresql_where=sa.text("state IN ('queued', 'leased', 'sending', 'unknown')"))
         batch_op.drop_index('outbox_leased', sqlite_where=sa.text("state IN ('leased', 'sending', 'unknown')"), postgresql_where=sa.text("state IN ('leased', 'sending', 'unknown')"))
         batch_op.drop_index('outbox_due', sqlite_where=sa.text("state = 'queued'"), postgresql_where=sa.text("state = 'queued'"))
@@ -499,6 +523,7 @@ def downgrade() -> None:
         batch_op.drop_index('case_event_order')
 
     op.drop_table('case_event')
+    op.drop_table('attachment')
     with op.batch_alter_table('message', schema=None) as batch_op:
         batch_op.drop_index('message_thread')
         batch_op.drop_index('message_parked', sqlite_where=sa.text('retry_at IS NOT NULL'), postgresql_where=sa.text('retry_at IS NOT NULL'))
@@ -521,7 +546,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_conversation_attempt_id'))
         batch_op.drop_index(batch_op.f('ix_conversation_address_id'))
         batch_op.drop_index('conversation_timer', sqlite_where=sa.text('timer_at IS NOT NULL'), postgresql_where=sa.text('timer_at IS NOT NULL'))
-        batch_op.drop_index('conversation_open_address', sqlite_where=sa.text("state = 'open' AND call_id IS NULL"), postgresql_where=sa.text("state = 'open' AND call_id IS NULL"))
+        batch_op.drop_index('conversation_open_address', sqlite_where=sa.text("state = 'open' AND call_id IS NULL AND channel <> 'email'"), postgresql_where=sa.text("state = 'open' AND call_id IS NULL AND channel <> 'email'"))
 
     op.drop_table('conversation')
     with op.batch_alter_table('attempt', schema=None) as batch_op:
@@ -563,6 +588,7 @@ def downgrade() -> None:
     op.drop_table('stop')
     op.drop_table('staff')
     op.drop_table('pace')
+    op.drop_table('mailbox')
     op.drop_table('login_throttle')
     op.drop_table('incident')
     op.drop_table('heartbeat')
