@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import phonenumbers
 from phonenumbers import timezone as phone_timezone
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
 from bot.callbacks.states import CallbackState
 from bot.ids import new_id
@@ -26,6 +26,10 @@ _link = table(ContactAddress)
 _stop = table(Stop)
 _callback = table(Callback)
 _outbox = table(Outbox)
+
+
+SHARED = "shared"
+"""How a number is known that its owner handed over on another channel."""
 
 
 class StopReason(StrEnum):
@@ -95,9 +99,10 @@ def timezone_of(address: Address) -> str | None:
 
 
 def _parsed(address: Address) -> phonenumbers.PhoneNumber | None:
-    if address.kind is not AddressKind.PHONE:
+    if address.kind not in (AddressKind.PHONE, AddressKind.WHATSAPP):
         return None
     try:
+        # An account that hides its number has an id without a plus sign, which cannot be parsed.
         return phonenumbers.parse(address.reveal(Reveal.INDEX), None)
     except phonenumbers.NumberParseException:
         return None
@@ -116,6 +121,53 @@ def new_contact(connection: Connection, address_id: str, now: datetime, *, how: 
         insert(_link).values(contact_id=contact_id, address_id=address_id, how=how, created_at=now)
     )
     return contact_id
+
+
+def give_phone(
+    connection: Connection, sealer: Sealer, contact_id: str, address_id: str, phone: Address, now: datetime
+) -> None:
+    """The worker on ``address_id`` handed over her own number: both addresses are this contact's from now on.
+
+    A number that is linked to somebody on that address already stays as it is.
+    """
+    known = remember(connection, sealer, phone, now)
+    here, there = _link.alias("here"), _link.alias("there")
+    linked = (
+        select(here.c.contact_id)
+        .join(there, there.c.contact_id == here.c.contact_id)
+        .where(here.c.address_id == address_id, there.c.address_id == known.id)
+    )
+    if connection.execute(linked).first() is None:
+        connection.execute(
+            insert(_link).values(contact_id=contact_id, address_id=known.id, how=SHARED, created_at=now)
+        )
+
+
+def given_phone(
+    connection: Connection, sealer: Sealer, address_id: str
+) -> tuple[str, str | None, Address] | None:
+    """The number that the worker on another kind of address handed over: row, country and number; the latest.
+
+    None if there is none that may be called.
+    """
+    here, there = _link.alias("here"), _link.alias("there")
+    row = connection.execute(
+        select(_address.c.id, _address.c.kind, _address.c.sealed, _address.c.country)
+        .join(there, there.c.address_id == _address.c.id)
+        .join(here, here.c.contact_id == there.c.contact_id)
+        .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
+        .where(
+            here.c.address_id == address_id,
+            there.c.how == SHARED,
+            _address.c.kind == AddressKind.PHONE,
+            _stop.c.index.is_(None),
+        )
+        .order_by(there.c.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return row.id, row.country, sealer.open_address(row.id, row.kind, row.sealed)
 
 
 def set_pass_word(connection: Connection, sealer: Sealer, contact_id: str, digits: str) -> None:
@@ -139,7 +191,9 @@ def stop(
     contact if it has only one; on a shared phone nobody else's addresses are touched.
     """
     addresses = _linked(connection, address_id, contact_id)
-    indexes = connection.execute(select(_address.c.stop_index).where(_address.c.id.in_(addresses))).scalars()
+    # An account of two names is stopped under both.
+    named = or_(_address.c.id.in_(addresses), _address.c.same_as.in_(addresses))
+    indexes = connection.execute(select(_address.c.stop_index).where(named)).scalars()
     for index in indexes.all():
         if not connection.execute(select(exists().where(_stop.c.index == index))).scalar():
             connection.execute(insert(_stop).values(index=index, reason=reason, created_at=now))
@@ -147,9 +201,11 @@ def stop(
 
 
 def lift_stop(connection: Connection, address_id: str) -> None:
-    """The worker's own explicit word lifts the stop of this address, and of no other."""
-    index = select(_address.c.stop_index).where(_address.c.id == address_id).scalar_subquery()
-    connection.execute(delete(_stop).where(_stop.c.index == index))
+    """The worker's own explicit word lifts the stop of this address, under all of its names, and of no other."""
+    index = select(_address.c.stop_index).where(
+        or_(_address.c.id == address_id, _address.c.same_as == address_id)
+    )
+    connection.execute(delete(_stop).where(_stop.c.index.in_(index)))
 
 
 def _linked(connection: Connection, address_id: str, contact_id: str | None) -> list[str]:
@@ -175,6 +231,6 @@ def _call_off(connection: Connection, addresses: list[str], reason: StopReason, 
     )
     connection.execute(
         update(_outbox)
-        .where(_outbox.c.address_id.in_(addresses), _outbox.c.state == "queued")
+        .where(_outbox.c.address_id.in_(addresses), _outbox.c.state.in_(("queued", "waiting")))
         .values(state="cancelled")
     )

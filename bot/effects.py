@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, insert, select, update
 
 from bot import contacts
+from bot.audits import places
 from bot.callbacks import settle
 from bot.callbacks.preference import parse
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
 from bot.contacts import StopReason
+from bot.errors import InputError
 from bot.flow.events import (
     Answered,
     CallbackRequested,
@@ -25,6 +27,7 @@ from bot.flow.events import (
     Event,
     GrievanceRaised,
     HandoffRequested,
+    HideRequested,
     LanguageChosen,
     Outcome,
     PassWordChosen,
@@ -36,7 +39,7 @@ from bot.flow.events import (
 )
 from bot.flow.words import digits
 from bot.ids import new_id
-from bot.messages import Address, Channel
+from bot.messages import Address, AddressKind, Channel
 from bot.privacy.seal import Sealer
 from bot.storage.tables import (
     AddressRow,
@@ -46,6 +49,7 @@ from bot.storage.tables import (
     Consent,
     Contact,
     Conversation,
+    Factory,
     RecordingRow,
     table,
 )
@@ -58,6 +62,7 @@ _callback = table(Callback)
 _contact = table(Contact)
 _audit = table(Audit)
 _address = table(AddressRow)
+_factory = table(Factory)
 
 _ADD_ANSWER: Final = insert(_answer)
 REQUESTED_FOR = timedelta(days=14)
@@ -95,6 +100,8 @@ class Applied:
     """The worker said stop: the one text that still goes out confirms it."""
     invited: bool
     """The worker asked on the telephone to be written to."""
+    hidden: bool
+    """The worker took the quick exit: what we sent is to leave her screen."""
 
 
 def apply(
@@ -127,6 +134,7 @@ class _Writing:
         self.preference: str | None = None
         self.stopped = False
         self.invited = False
+        self.hidden = False
         self.raised: list[GrievanceRaised] = []
         self.answers: list[dict[str, object]] = []
         self.recordings: list[tuple[str, str]] = []
@@ -154,8 +162,8 @@ class _Writing:
         )
         if event.recording:
             self.recordings.append((event.recording, row_id))
-        if self.standing.audit_id is None:
-            audit_id = _audit_of_card(self.connection, event)
+        if self.standing.audit_id is None and event.question in CARD_QUESTIONS:
+            audit_id = audit_of_card(self.connection, event.text or event.code or "")
             self.standing = replace(self.standing, audit_id=audit_id)
 
     @take.register
@@ -186,15 +194,15 @@ class _Writing:
 
     @take.register
     def _(self, event: PassWordChosen) -> None:
-        self.standing = _with_contact(self.connection, self.standing, self.now)
+        self.standing = with_contact(self.connection, self.standing, self.now)
         if self.standing.contact_id:
             contacts.set_pass_word(self.connection, self.sealer, self.standing.contact_id, event.digits)
 
     @take.register
     def _(self, event: CallbackRequested) -> None:
         if event.reason == "requested":
-            self.standing = _with_contact(self.connection, self.standing, self.now)
-            _promise(self.connection, self.standing, event.preference, self.now)
+            self.standing = with_contact(self.connection, self.standing, self.now)
+            _promise(self.connection, self.sealer, self.standing, event.preference, self.now)
         else:
             self.preference = event.preference
 
@@ -210,6 +218,10 @@ class _Writing:
     def _(self, event: UnsafeFlagged) -> None:
         self.raised.append(GrievanceRaised("duress", "threat", "S1" if event.threat else "S2"))
         self._stop(StopReason.UNSAFE)
+
+    @take.register
+    def _(self, _event: HideRequested) -> None:
+        self.hidden = True
 
     @take.register
     def _(self, _event: StopRequested) -> None:
@@ -244,7 +256,7 @@ class _Writing:
             settle.conversation_ended(
                 self.connection, self.standing.attempt_id, self.outcome, self.now, self.preference
             )
-        return Applied(self.standing, self.outcome, self.stopped, self.invited)
+        return Applied(self.standing, self.outcome, self.stopped, self.invited, self.hidden)
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:
@@ -278,10 +290,9 @@ def keep_recording(
         )
 
 
-def _audit_of_card(connection: Connection, event: Answered) -> str | None:
-    if event.question not in CARD_QUESTIONS:
-        return None
-    found = _CARD.search(digits(event.text or event.code or ""))
+def audit_of_card(connection: Connection, words: str) -> str | None:
+    """The audit whose card's code stands in ``words``, or None."""
+    found = _CARD.search(digits(words))
     if found is None:
         return None
     return connection.execute(
@@ -289,8 +300,8 @@ def _audit_of_card(connection: Connection, event: Answered) -> str | None:
     ).scalar_one_or_none()
 
 
-def _with_contact(connection: Connection, standing: Standing, now: datetime) -> Standing:
-    """A worker who wants to be called back becomes a contact, who will prove herself by her pass-word."""
+def with_contact(connection: Connection, standing: Standing, now: datetime) -> Standing:
+    """A worker who wants to be called back, or gives her number, becomes a contact."""
     if standing.contact_id or standing.address_id is None:
         return standing
     contact_id = contacts.new_contact(
@@ -299,22 +310,69 @@ def _with_contact(connection: Connection, standing: Standing, now: datetime) -> 
     return replace(standing, contact_id=contact_id)
 
 
-def _promise(connection: Connection, standing: Standing, preference: str, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a worker who asked for it is called back: by telephone where we know a number, else in writing."""
+
+    address_id: str
+    channel: Channel
+    country: str | None
+    zone: str
+
+
+def _way_back(
+    connection: Connection, sealer: Sealer, standing: Standing, address_id: str, now: datetime
+) -> _Way:
+    """The telephone that she writes or calls from, else the number that she gave us, else the same thread.
+
+    The zone is that of the number; without one it is that of the audited factory's country.
+    """
+    kind, country = connection.execute(
+        select(_address.c.kind, _address.c.country).where(_address.c.id == address_id)
+    ).one()
+    phone = standing.address
+    channel = Channel.VOICE
+    if kind != AddressKind.PHONE:
+        given = contacts.given_phone(connection, sealer, address_id)
+        address_id, country, phone = given or (address_id, country, None)
+        channel = Channel.VOICE if given else standing.channel
+    zone = contacts.timezone_of(phone) if phone else None
+    if zone is None and standing.audit_id:
+        place, zone = _place_of_audit(connection, standing.audit_id, now)
+        country = country or place
+    return _Way(address_id, channel, country, zone or "UTC")
+
+
+def _place_of_audit(connection: Connection, audit_id: str, now: datetime) -> tuple[str | None, str | None]:
+    row = connection.execute(
+        select(_factory.c.country, _factory.c.region)
+        .join(_audit, _audit.c.factory_id == _factory.c.id)
+        .where(_audit.c.id == audit_id)
+    ).one()
+    try:
+        return row.country, places.zone_of(row.country, row.region, None, now.year)
+    except InputError:
+        # A country of several zones and no region that we know: nobody can tell what the clock shows there.
+        return row.country, None
+
+
+def _promise(
+    connection: Connection, sealer: Sealer, standing: Standing, preference: str, now: datetime
+) -> None:
     """A callback at the time that the worker chose. A newer wish replaces one that is not under way."""
     if standing.contact_id is None or standing.address_id is None:
         return
-    country = connection.execute(
-        select(_address.c.country).where(_address.c.id == standing.address_id)
-    ).scalar_one()
-    zone = (contacts.timezone_of(standing.address) if standing.address else None) or "UTC"
-    today = now.astimezone(ZoneInfo(zone)).date()
+    way = _way_back(connection, sealer, standing, standing.address_id, now)
+    today = now.astimezone(ZoneInfo(way.zone)).date()
     connection.execute(
-        update(_contact).where(_contact.c.id == standing.contact_id).values(timezone=zone, country=country)
+        update(_contact)
+        .where(_contact.c.id == standing.contact_id)
+        .values(timezone=way.zone, country=way.country)
     )
     connection.execute(
         update(_callback)
         .where(
-            _callback.c.address_id == standing.address_id,
+            _callback.c.address_id.in_((standing.address_id, way.address_id)),
             _callback.c.kind == "requested",
             _callback.c.state == CallbackState.SCHEDULED,
         )
@@ -325,14 +383,14 @@ def _promise(connection: Connection, standing: Standing, preference: str, now: d
         insert(_callback).values(
             id=callback_id,
             contact_id=standing.contact_id,
-            address_id=standing.address_id,
+            address_id=way.address_id,
             audit_id=standing.audit_id,
             kind="requested",
             round=1,
-            channel=Channel.VOICE,
+            channel=way.channel,
             language=standing.language,
-            timezone=zone,
-            country=country or "",
+            timezone=way.zone,
+            country=way.country or "",
             preference=str(parse(preference)),
             first_day=today,
             last_day=today + REQUESTED_FOR,

@@ -14,31 +14,45 @@ from datetime import datetime
 from typing import Final
 
 from babel.languages import get_official_languages
-from sqlalchemy import Connection, and_, bindparam, literal_column, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
 
-from bot import contacts, language, parked, safety, steps
-from bot.contacts import Known
+from bot import contacts, effects, handoff, language, names, parked, safety, steps, waiting
+from bot.contacts import Known, StopReason
 from bot.effects import Standing
 from bot.errors import EngineError, NotFound
 from bot.flow import engine
 from bot.flow.context import Sprint
-from bot.flow.events import StartRequested
+from bot.flow.events import HideRequested, StartRequested, UnsafeFlagged
 from bot.ids import new_id
-from bot.messages import Address, Channel, HangUp, Inbound, Input, Text, Timeout
+from bot.messages import (
+    Address,
+    AddressKind,
+    Channel,
+    HangUp,
+    Inbound,
+    Input,
+    Keys,
+    Signal,
+    Text,
+    Timeout,
+)
 from bot.safety import PassWords
 from bot.service import Service
 from bot.steps import CONVERSATION_COLUMNS, INVITE, Door, Turn
-from bot.storage.tables import AddressRow, Conversation, Stop, table
+from bot.storage.tables import AddressRow, Conversation, Message, Stop, table
 from bot.storage.types import AnyRow, AnySelect
 from bot.transcript import IS_KNOWN, is_duplicate
 
 _address = table(AddressRow)
 _stop = table(Stop)
 _conversation = table(Conversation)
+_message = table(Message)
 
 HOTLINE = "hotline"
 CALLBACK = "callback"
 WRITE = "write"
+ASK_AGAIN: Final = Keys("#")
+"""Answers nothing: the question of the moment is asked again."""
 HANG_UP = "hangup"
 """The timer of a call that is over, after the time in which a last turn may still come."""
 
@@ -57,7 +71,7 @@ _THREAD: Final[AnySelect] = (
         and_(
             _conversation.c.address_id == _address.c.id,
             _conversation.c.channel == bindparam("channel"),
-            _conversation.c.state == literal_column("'open'"),
+            _conversation.c.state.in_((literal_column("'open'"), literal_column("'human'"))),
             _conversation.c.call_id.is_(None),
         ),
     )
@@ -148,15 +162,33 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
     if inbound.sender is None:
         raise EngineError("a message without a sender")
     with service.database.write() as connection:
-        row = _thread(connection, service, inbound.sender, inbound)
+        row = _thread(connection, service, inbound.sender, inbound, now)
         if row.duplicate if row is not None else is_duplicate(connection, inbound):
             return False
+        if inbound.signal is Signal.BLOCKED:
+            _shut_out(connection, service, inbound, inbound.sender, now)
+            return True
+        if row is not None and row.state == handoff.HUMAN:
+            handoff.take(connection, service, row, inbound, now)
+            return True
         if row is not None and row.conversation_id is not None:
             standing, session = steps.open_session(service, row, inbound.sender)
-            sprint = steps.run(
-                lambda: engine.resume(session, inbound.input, steps.context(service, door, now))
+            standing = _came_along(connection, service, standing, inbound, now)
+            given = _given(inbound, row.stop is not None) or ASK_AGAIN
+            unseen = door.capabilities.window and waiting.is_unseen(
+                connection, row.address_id, row.conversation_id
             )
+            context = steps.context(service, door, now)
+            heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen else None
+            if heard is not None:
+                steps.hear(connection, service, standing, inbound, heard, row.version, now)
+                waiting.end(connection, row.address_id, now)
+                return True
+            sprint = steps.run(lambda: engine.resume(session, given, context))
             steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version))
+            if door.capabilities.window and not _hides(sprint):
+                superseded = row.conversation_id if unseen else None
+                waiting.end(connection, row.address_id, now, superseded=superseded)
             return True
         known = (
             Known(row.address_id, row.known_language, row.country, row.stop is not None)
@@ -164,16 +196,27 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
             else contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
         )
         _begin_thread(connection, service, door, inbound, known, now)
+        if door.capabilities.window:
+            waiting.end(connection, known.id, now)
     return True
 
 
-def _thread(connection: Connection, service: Service, sender: Address, inbound: Inbound) -> AnyRow | None:
-    """The address with its open conversation, if any, and whether the message is a duplicate: one statement."""
+def _thread(
+    connection: Connection, service: Service, sender: Address, inbound: Inbound, now: datetime
+) -> AnyRow | None:
+    """The address with its open conversation, if any, and whether the message is a duplicate: one statement.
+
+    Where a provider has two names for one account, a look at what is known of them comes first.
+    """
+    if sender.kind is AddressKind.WHATSAPP:
+        index = names.index_of(connection, service.sealer, sender, inbound.also, now)
+    else:
+        index = service.sealer.address_index(sender)
     return connection.execute(
         _THREAD,
         {
             "kind": sender.kind,
-            "index": service.sealer.address_index(sender),
+            "index": index,
             "channel": inbound.channel,
             "event_id": inbound.event_id,
         },
@@ -183,16 +226,15 @@ def _thread(connection: Connection, service: Service, sender: Address, inbound: 
 def _begin_thread(
     connection: Connection, service: Service, door: Door, inbound: Inbound, known: Known, now: datetime
 ) -> None:
-    spoken = known.language or _guess(service, inbound.input, known.country)
+    spoken = known.language or _guess(service, inbound.input, known.country) or _hinted(service, inbound)
     facts = {
         "trigger": "message",
         "language": spoken or "en",
         "language_known": "yes" if spoken else "no",
     }
     context = steps.context(service, door, now)
-    sprint = steps.run(
-        lambda: engine.start(service.library.get(HOTLINE), context, facts, first=inbound.input)
-    )
+    first = _given(inbound, known.stopped)
+    sprint = steps.run(lambda: engine.start(service.library.get(HOTLINE), context, facts, first=first))
     standing = Standing(
         conversation_id=new_id(),
         channel=inbound.channel,
@@ -207,7 +249,63 @@ def _begin_thread(
     if known.stopped and not _lifts_stop(sprint):
         # Said stop, and writes again: it is kept and read by a person, but nothing is answered.
         sprint = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
+    standing = _came_along(connection, service, standing, inbound, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
+
+
+def _given(inbound: Inbound, stopped: bool) -> Input | None:
+    """What the flow is to take, or None for what answers nothing.
+
+    The button that opens a talk is the word START only for who said stop; a number that was handed over is
+    no answer to a question.
+    """
+    if inbound.signal is Signal.SHARED or (inbound.signal is Signal.OPENED and not stopped):
+        return None
+    return inbound.input
+
+
+def _came_along(
+    connection: Connection, service: Service, standing: Standing, inbound: Inbound, now: datetime
+) -> Standing:
+    """What a message brings beside its words: the code of the worker's card, or a number of her own."""
+    if inbound.card and standing.audit_id is None:
+        standing = replace(standing, audit_id=effects.audit_of_card(connection, inbound.card))
+    if inbound.shared is not None:
+        standing = effects.with_contact(connection, standing, now)
+        if standing.contact_id and standing.address_id:
+            who, where = standing.contact_id, standing.address_id
+            contacts.give_phone(connection, service.sealer, who, where, inbound.shared, now)
+    return standing
+
+
+def _shut_out(
+    connection: Connection, service: Service, inbound: Inbound, sender: Address, now: datetime
+) -> None:
+    """The worker told the provider to let nothing of ours through: that is a stop like any other."""
+    known = contacts.remember(connection, service.sealer, sender, now, inbound.country)
+    contacts.stop(connection, known.id, None, StopReason.PROVIDER, now)
+    row_id = new_id()
+    connection.execute(
+        insert(_message).values(
+            id=row_id,
+            address_id=known.id,
+            channel=inbound.channel,
+            direction="in",
+            event_id=inbound.event_id,
+            body_sealed=service.sealer.seal_text(f"message.body_sealed:{row_id}", ""),
+            status_rank=-1,
+            created_at=now,
+        )
+    )
+
+
+def _hinted(service: Service, inbound: Inbound) -> str | None:
+    """The language of the worker's own telephone, where her words decide nothing.
+
+    English decides nothing either: that is what telephones are sold with.
+    """
+    hint = language.match(inbound.language_hint) if inbound.language_hint else None
+    return hint if hint != "en" and hint in service.catalogs.languages else None
 
 
 def _guess(service: Service, given: Input, country: str | None) -> str | None:
@@ -227,15 +325,35 @@ def _lifts_stop(sprint: Sprint) -> bool:
     return any(isinstance(event, StartRequested) for event in sprint.events)
 
 
+def _hides(sprint: Sprint) -> bool:
+    """Whether the worker just said that nothing telling may come to her screen now."""
+    return any(isinstance(event, (HideRequested, UnsafeFlagged)) for event in sprint.events)
+
+
 def _wake(service: Service, door: Door, conversation_id: str) -> None:
     now = service.clock.now()
     with service.database.write() as connection:
         row = steps.load(connection, conversation_id)
-        if row is None or row.state != "open" or row.timer_at is None or row.timer_at > now:
+        if row is None or row.timer_at is None or row.timer_at > now:
+            return
+        if row.timer_kind == handoff.RELEASE:
+            handoff.release(connection, conversation_id, now)
+            return
+        if row.state != "open":
             return
         standing, session = steps.open_session(service, row, None)
         given: Input = HangUp() if row.timer_kind == HANG_UP else Timeout(row.sprint, row.timer_kind)
         sprint = steps.run(lambda: engine.resume(session, given, steps.context(service, door, now)))
+        unseen = (
+            door.capabilities.window
+            and row.address_id is not None
+            and waiting.is_unseen(connection, row.address_id, conversation_id)
+        )
+        if unseen:
+            # What waits to be seen needs no reminder beside it.
+            sprint = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
+            name = sprint.session.sprint
+            waiting.renew(connection, service.sealer, row.address_id, conversation_id, name)
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
 
 
@@ -245,7 +363,7 @@ def _is_busy(connection: Connection, address_id: str, channel: Channel) -> bool:
         select(_conversation.c.id).where(
             _conversation.c.address_id == address_id,
             _conversation.c.channel == channel,
-            _conversation.c.state == "open",
+            _conversation.c.state.in_(("open", handoff.HUMAN)),
             _conversation.c.call_id.is_(None),
         )
     )

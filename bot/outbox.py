@@ -3,6 +3,7 @@
     queued → leased → sending → sent
                          ├────→ queued   (surely not taken: again later, with backoff and jitter)
                          ├────→ unknown  (may have been taken: the provider is asked first)
+                         ├────→ waiting  (for the worker's next message; then queued: ``bot.waiting``)
                          └────→ failed | cancelled
 
 Per address one row is under way at a time, oldest first, so that texts arrive in the order in which
@@ -20,6 +21,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 
 from bot import contacts, incidents
+from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.ids import new_id
 from bot.incidents import IncidentKind
@@ -47,8 +49,21 @@ LATER = timedelta(hours=2)
 _FIRST_DELAY = timedelta(seconds=5)
 _LONGEST_DELAY = timedelta(hours=1)
 _ACTIVE = ("queued", "leased", "sending", "unknown")
+ERASURE = "erasure"
+"""The kind of an outbox row that takes back what was sent."""
+ERASED_WITHIN = timedelta(hours=48)
+"""No provider that we know takes back what is older (Telegram: 48 hours)."""
+MOST_ERASED = 200
 STOP_CONFIRMATION = "stop_confirmation"
 """The one message that an address on the stop list still gets."""
+REMINDER = "reminder"
+"""A question asked again because nothing was heard."""
+NOTICE = "notice"
+"""The channel's approved neutral notice, which asks the worker to write."""
+CLOSED = "closed"
+"""A text that the provider refused because the worker had been silent for too long."""
+HELD = "held"
+"""A text that has waited for the worker's next message once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +78,26 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """What we sent to an address lately, to be taken off the worker's screen: our ids, and the provider's."""
+
+    outbox_id: str
+    channel: ChannelName
+    to: Address
+    message_ids: tuple[str, ...]
+    provider_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One notification to a member of staff. ``template`` names its words, which tell nothing."""
 
     outbox_id: str
     template: str
     email: str = field(repr=False)
+
+
+Item = Letter | Erasure | Notice
 
 
 # --- putting in -------------------------------------------------------------------------------
@@ -91,6 +120,19 @@ def queue_row(
         "tries": 0,
         "created_at": now,
     }
+
+
+def take_back(connection: Connection, address_id: str, channel: str, now: datetime) -> dict[str, object]:
+    """The quick exit: what is not sent yet stays unsent. Gives the row that erases what was sent.
+
+    It goes in before the last word of the conversation, which is sent after it and stays.
+    """
+    connection.execute(
+        update(_outbox)
+        .where(_outbox.c.address_id == address_id, _outbox.c.channel == channel, _outbox.c.state == "queued")
+        .values(state="cancelled")
+    )
+    return queue_row("", address_id, channel, now) | {"kind": ERASURE, "message_id": None}
 
 
 def notify(connection: Connection, template: str, now: datetime) -> None:
@@ -186,7 +228,7 @@ def release_stale(connection: Connection, now: datetime, wall: datetime, limit: 
 
 def begin(
     connection: Connection, sealer: Sealer, outbox_id: str, now: datetime, wall: datetime
-) -> Letter | Notice | None:
+) -> Item | None:
     """Move a leased row to ``sending`` and give what to send; None if it must not be sent (any more)."""
     taken = connection.execute(
         update(_outbox)
@@ -198,13 +240,13 @@ def begin(
     return _load(connection, sealer, outbox_id, now)
 
 
-def in_doubt(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Letter | Notice | None:
+def in_doubt(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Item | None:
     """What an unknown row was to send, in order to ask the provider about it."""
     state = connection.execute(select(_outbox.c.state).where(_outbox.c.id == outbox_id)).scalar_one_or_none()
     return _load(connection, sealer, outbox_id, now) if state == "unknown" else None
 
 
-def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Letter | Notice | None:
+def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Item | None:
     row = connection.execute(
         select(
             _outbox.c.kind,
@@ -238,6 +280,8 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime)
             return None
         email = sealer.open_text(f"staff.email_sealed:{row.staff_id}", row.email_sealed, Purpose.STAFF)
         return Notice(outbox_id, row.template, email)
+    if row.kind == ERASURE:
+        return _erasure(connection, sealer, outbox_id, row)
     if row.stopped is not None and row.template != STOP_CONFIRMATION:
         _close(connection, outbox_id, "cancelled")
         return None
@@ -252,9 +296,35 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime)
         row.language or "en",
         options,
         sprint,
-        silent_for=now - row.heard_at if row.heard_at else None,
+        silent_for=now - row.heard_at if row.heard_at and row.template != CLOSED else None,
+        notice=row.template == NOTICE,
     )
     return Letter(outbox_id, ChannelName(row.channel), outbound, row.country, row.tries)
+
+
+def _erasure(connection: Connection, sealer: Sealer, outbox_id: str, row: AnyRow) -> Erasure:
+    """What was sent to the address and is not too old; ``lease_until`` of a sent row is when it was sent."""
+    sent_rows = connection.execute(
+        select(_message.c.id, _message.c.provider_id)
+        .join(_outbox, _outbox.c.message_id == _message.c.id)
+        .where(
+            _outbox.c.address_id == row.address_id,
+            _outbox.c.channel == row.channel,
+            _outbox.c.state == "sent",
+            _outbox.c.lease_until > wall_time() - ERASED_WITHIN,
+            _message.c.provider_id.is_not(None),
+        )
+        .order_by(_outbox.c.id.desc())
+        .limit(MOST_ERASED)
+    ).all()
+    to: Address = sealer.open_address(row.address_id, row.address_kind, row.sealed)
+    return Erasure(
+        outbox_id,
+        ChannelName(row.channel),
+        to,
+        tuple(each.id for each in sent_rows),
+        tuple(each.provider_id for each in sent_rows),
+    )
 
 
 def _options(sealer: Sealer, row: AnyRow) -> tuple[str | None, tuple[Option, ...]]:
@@ -279,6 +349,14 @@ def sent(connection: Connection, outbox_id: str, receipt: Receipt | None, wall: 
         _advance_status(connection, _message.c.id == message, receipt.status, None)
 
 
+def erased(connection: Connection, erasure: Erasure, wall: datetime) -> None:
+    """What an erasure was to take back is off the worker's screen, or too old for it; the transcript stays."""
+    sent(connection, erasure.outbox_id, None, wall)
+    connection.execute(
+        update(_message).where(_message.c.id.in_(erasure.message_ids)).values(provider_id=None)
+    )
+
+
 def failed(connection: Connection, outbox_id: str, error: SendError, now: datetime, wall: datetime) -> None:
     """The provider did not take it, or nobody knows."""
     if error.outcome is SendOutcome.AMBIGUOUS:
@@ -290,20 +368,23 @@ def failed(connection: Connection, outbox_id: str, error: SendError, now: dateti
         return
     tries = connection.execute(select(_outbox.c.tries).where(_outbox.c.id == outbox_id)).scalar_one()
     if error.outcome is SendOutcome.RETRYABLE and tries < MOST_TRIES:
-        again(connection, outbox_id, tries, now)
+        again(connection, outbox_id, tries, now, timedelta(seconds=error.wait))
         return
     _close(connection, outbox_id, "failed")
     message = select(_outbox.c.message_id).where(_outbox.c.id == outbox_id).scalar_subquery()
     _advance_status(connection, _message.c.id == message, DeliveryStatus.FAILED, error.code)
 
 
-def again(connection: Connection, outbox_id: str, tries: int, now: datetime) -> None:
-    """Queue it once more, after a delay that doubles and is spread by chance."""
+def again(
+    connection: Connection, outbox_id: str, tries: int, now: datetime, wait: timedelta = timedelta()
+) -> None:
+    """Queue it once more, after a delay that doubles and is spread by chance, and never sooner than ``wait``."""
     delay = min(_FIRST_DELAY * 2 ** max(0, tries - 1), _LONGEST_DELAY)
+    delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
     connection.execute(
         update(_outbox)
         .where(_outbox.c.id == outbox_id, _outbox.c.state.in_(("sending", "unknown")))
-        .values(state="queued", due_at=now + delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        .values(state="queued", due_at=now + max(delay, wait))
     )
 
 
@@ -319,8 +400,12 @@ def delivered(connection: Connection, report: StatusUpdate, now: datetime) -> No
 
     A report about a text whose sending was in doubt settles that it was sent. What a failure asks of us
     (``report.action``) is done: a blocked number is not written to again, a phone that was off is tried
-    again up to three times over hours, a refused configuration is the operator's to mend.
+    again up to three times over hours, a text that came too late for free text waits for the worker's next
+    message, a refused configuration is the operator's to mend. A failure that was acted on already, of an
+    earlier sending of the same text, changes nothing.
     """
+    if report.status in _FAILURES and _is_old(connection, report):
+        return
     connection.execute(
         update(_outbox)
         .where(_outbox.c.message_id == report.message_id, _outbox.c.state.in_(("sending", "unknown")))
@@ -329,8 +414,25 @@ def delivered(connection: Connection, report: StatusUpdate, now: datetime) -> No
     moved = _advance_status(
         connection, _message.c.id == report.message_id, report.status, report.code, report.provider_id
     )
-    if moved and report.status in (DeliveryStatus.FAILED, DeliveryStatus.UNDELIVERED):
+    if moved and report.status in _FAILURES:
         _react(connection, report, now)
+
+
+_FAILURES = (DeliveryStatus.FAILED, DeliveryStatus.UNDELIVERED)
+
+
+def _is_old(connection: Connection, report: StatusUpdate) -> bool:
+    """Whether a failure is of an earlier sending of a text that is to be sent, or was sent, again."""
+    row = connection.execute(
+        select(_outbox.c.state, _message.c.provider_id)
+        .join(_message, _message.c.id == _outbox.c.message_id)
+        .where(_outbox.c.message_id == report.message_id)
+    ).one_or_none()
+    if row is None or row.state not in ("queued", "leased", "waiting", "sending", "unknown", "sent"):
+        return False
+    if row.state in ("sending", "unknown"):
+        return bool(row.provider_id == report.provider_id)
+    return row.state != "sent" or row.provider_id not in (None, report.provider_id)
 
 
 def blocked(connection: Connection, outbox_id: str, now: datetime) -> None:
@@ -353,25 +455,36 @@ def unclaimed(connection: Connection, receipts: Iterable[Receipt]) -> Receipt | 
 
 def _react(connection: Connection, report: StatusUpdate, now: datetime) -> None:
     row = connection.execute(
-        select(_outbox.c.id, _outbox.c.tries, _outbox.c.address_id, _outbox.c.channel).where(
-            _outbox.c.message_id == report.message_id
-        )
+        select(
+            _outbox.c.id, _outbox.c.tries, _outbox.c.template, _outbox.c.address_id, _outbox.c.channel
+        ).where(_outbox.c.message_id == report.message_id)
     ).one_or_none()
     if row is None:
         return
     if report.action == "blocked":
         blocked(connection, row.id, now)
-    elif report.action == "later" and row.tries < MOST_SOFT_TRIES:
-        connection.execute(
-            update(_message)
-            .where(_message.c.id == report.message_id)
-            .values(status=DeliveryStatus.QUEUED, status_rank=-1, provider_id=None)
-        )
-        connection.execute(
-            update(_outbox).where(_outbox.c.id == row.id).values(state="queued", due_at=now + LATER)
-        )
+    elif report.action in _DELAYS and row.tries < MOST_SOFT_TRIES:
+        _requeue(connection, row.id, report.message_id, due_at=now + _DELAYS[report.action])
+    elif report.action == "window" and row.template in (None, REMINDER):
+        _requeue(connection, row.id, report.message_id, due_at=now, template=CLOSED)
     else:
-        incidents.report(connection, IncidentKind.DELIVERY, f"{row.channel} {report.code or 'failed'}", now)
+        kind = IncidentKind.PROVIDER if report.action == "operator" else IncidentKind.DELIVERY
+        incidents.report(connection, kind, f"{row.channel} {report.code or 'failed'}", now)
+
+
+_DELAYS = {"soon": timedelta(minutes=1), "later": LATER, "tomorrow": timedelta(hours=24)}
+"""When a text that failed for a while is tried again, by what the failure asks of us."""
+
+
+def _requeue(connection: Connection, outbox_id: str, message_id: str, **values: object) -> None:
+    """Queue it once more. The provider's id of the failed sending stays until there is a new one, so that
+    nobody takes the one for the other."""
+    connection.execute(
+        update(_message)
+        .where(_message.c.id == message_id)
+        .values(status=DeliveryStatus.QUEUED, status_rank=-1)
+    )
+    connection.execute(update(_outbox).where(_outbox.c.id == outbox_id).values(state="queued", **values))
 
 
 def _advance_status(connection, which, status, code, provider_id=None) -> bool:  # type: ignore[no-untyped-def]  # column expressions

@@ -12,7 +12,19 @@ from bot import contacts, incidents
 from bot.errors import EngineError
 from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.messages import Address, Button, Channel, Inbound, Input, Media, MediaRef, Text
+from bot.messages import (
+    Address,
+    AddressKind,
+    Button,
+    Channel,
+    Inbound,
+    Input,
+    Media,
+    MediaRef,
+    Reveal,
+    Signal,
+    Text,
+)
 from bot.service import Service
 from bot.storage.tables import AddressRow, Message, table
 from bot.transcript import MASK, body_of, is_duplicate
@@ -102,8 +114,8 @@ def _pack(inbound: Inbound) -> str:
     match given:
         case Text(text):
             body["text"] = text
-        case Button(code):
-            body["text"] = code
+        case Button(code, sprint):
+            body |= {"text": code, "sprint": sprint}
         case Media(items, caption):
             body |= {"text": caption, "items": [[item.ref, item.content_type] for item in items]}
         case _:
@@ -115,6 +127,10 @@ def _pack(inbound: Inbound) -> str:
             "event_id": inbound.event_id,
             "line": inbound.line,
             "country": inbound.country,
+            "language_hint": inbound.language_hint,
+            "card": inbound.card,
+            "signal": inbound.signal,
+            "shared": inbound.shared.reveal(Reveal.SEAL) if inbound.shared else None,
             "received_at": inbound.received_at.isoformat(),
         }
     )
@@ -126,7 +142,7 @@ def _unpack(packed: str, sender: Address | None) -> Inbound:
     given: Input
     match body["kind"]:
         case "Button":
-            given = Button(body["text"])
+            given = Button(body["text"], body["sprint"])
         case "Media":
             given = Media(tuple(MediaRef(ref, kind) for ref, kind in body["items"]), body["text"])
         case _:
@@ -139,4 +155,8 @@ def _unpack(packed: str, sender: Address | None) -> Inbound:
         input=given,
         received_at=datetime.fromisoformat(data["received_at"]),
         country=data["country"],
+        language_hint=data["language_hint"],
+        card=data["card"],
+        signal=Signal(data["signal"]) if data["signal"] else None,
+        shared=Address(AddressKind.PHONE, data["shared"]) if data["shared"] else None,
     )

@@ -223,7 +223,8 @@ def hear(
     if not moved.rowcount:
         raise ConflictError("the conversation was moved on by another writer")
     body = MASK if sprint.redact else body_of(inbound.input)
-    row = message_row(service.sealer, standing, "in", body, now) | {"event_id": inbound.event_id}
+    thread = Thread(standing.conversation_id, standing.address_id, standing.channel)
+    row = message_row(service.sealer, thread, "in", body, now) | {"event_id": inbound.event_id}
     connection.execute(_ADD_MESSAGE, [row])
 
 

@@ -8,12 +8,14 @@ sends (:meth:`Channel.send`, raising :class:`bot.errors.SendError`), and reads d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from flask import Response
 from werkzeug.wrappers import Request
 
-from bot.messages import Capabilities, Inbound, Outbound, Prompt, Receipt, Rendered, StatusUpdate
+from bot.messages import Address, Capabilities, Inbound, Outbound, Prompt, Receipt, Rendered, StatusUpdate
 from bot.messages import Channel as Name
 from bot.settings import Settings
 from bot.steps import Place
@@ -45,6 +47,27 @@ class Channel(Protocol):
 
     def status(self, request: Request) -> StatusUpdate | None:
         """Verify and parse a delivery report; None for one that tells nothing."""
+        ...
+
+
+@runtime_checkable
+class Erasing(Protocol):
+    """A channel that can take what we sent off the worker's screen (``capabilities.erases``)."""
+
+    def erase(self, to: Address, provider_ids: Sequence[str]) -> None:
+        """Take messages back, as far as the provider still lets us; safe to repeat.
+
+        Raises :class:`bot.errors.SendError` if it may have been in vain.
+        """
+        ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A channel whose provider wants more in return than the news that a message arrived."""
+
+    def acknowledge(self, request: Request) -> Response:
+        """The answer to a webhook, once everything in it is stored. It waits for nothing."""
         ...
 
 

@@ -23,13 +23,13 @@ from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.messages import Channel as Name
 from bot.messages import Receipt
-from bot.outbox import Letter
+from bot.outbox import Erasure, Letter
 from bot.service import Service, open_service
 from bot.settings import load
 from bot.steps import INVITE, Door
 from bot.storage.tables import Conversation, Message, RecordingRow, table
 from channels import notices
-from channels.base import Channel, registry
+from channels.base import Channel, Erasing, registry
 from channels.voice import CallReport, Voice
 
 log = structlog.get_logger()
@@ -223,16 +223,28 @@ def _deliver(outbox_id: str) -> None:
     try:
         if isinstance(item, Letter):
             receipt = _door(item.channel).send(item.outbound, item.country)
+        elif isinstance(item, Erasure):
+            _erase(item)
         else:
             notices.send(heart.settings, item.email, item.template)
     except SendError as error:
         _not_sent(outbox_id, item, error)
         return
     with heart.database.write() as connection:
-        outbox.sent(connection, outbox_id, receipt, wall_time())
+        if isinstance(item, Erasure):
+            outbox.erased(connection, item, wall_time())
+        else:
+            outbox.sent(connection, outbox_id, receipt, wall_time())
 
 
-def _not_sent(outbox_id: str, item: Letter | outbox.Notice, error: SendError) -> None:
+def _erase(item: Erasure) -> None:
+    """The quick exit: what we sent leaves the worker's screen, where the channel can do that."""
+    door = _door(item.channel)
+    if isinstance(door, Erasing) and item.provider_ids:
+        door.erase(item.to, item.provider_ids)
+
+
+def _not_sent(outbox_id: str, item: outbox.Item, error: SendError) -> None:
     heart = service()
     now = heart.clock.now()
     log.warning("not_sent", outbox=outbox_id, outcome=error.outcome.value, code=error.code)
@@ -243,7 +255,7 @@ def _not_sent(outbox_id: str, item: Letter | outbox.Notice, error: SendError) ->
         if error.action == "blocked" and isinstance(item, Letter):
             outbox.blocked(connection, outbox_id, now)
         else:
-            channel = item.channel.value if isinstance(item, Letter) else "email"
+            channel = "email" if isinstance(item, outbox.Notice) else item.channel.value
             kind = IncidentKind.PROVIDER if error.action == "operator" else IncidentKind.DELIVERY
             incidents.report(connection, kind, f"{channel} {error.code}", now)
 

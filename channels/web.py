@@ -18,7 +18,7 @@ from bot.messages import Inbound
 from bot.revisions import Watch
 from bot.service import Service
 from bot.steps import Place
-from channels.base import MAX_BODY_BYTES, Channel, registry
+from channels.base import MAX_BODY_BYTES, Acknowledging, Channel, registry
 from channels.voice import Voice, recorded_beside_a_key
 
 _EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -69,7 +69,7 @@ def _written_routes(blueprint: Blueprint, service: Service, doors: dict[Name, Ch
         watch.look()
         for inbound in inbounds:
             intake.receive(service, door, inbound)
-        return _xml(_EMPTY)
+        return door.acknowledge(request) if isinstance(door, Acknowledging) else _xml(_EMPTY)
 
     @blueprint.post("/<name>/status")
     def status(name: str) -> Response:
