@@ -334,7 +334,7 @@ def _way_back(
     channel = Channel.VOICE
     if kind != AddressKind.PHONE:
         given = contacts.given_phone(connection, sealer, address_id)
-        address_id, country, phone = given or (address_id, country, None)
+        address_id, country, phone = given or (address_id, country, phone)
         channel = Channel.VOICE if given else standing.channel
     zone = contacts.timezone_of(phone) if phone else None
     if zone is None and standing.audit_id:

@@ -170,25 +170,11 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
             return True
         if row is not None and row.state == handoff.HUMAN:
             handoff.take(connection, service, row, inbound, now)
+            if door.capabilities.window:
+                waiting.end(connection, row.address_id, now)
             return True
         if row is not None and row.conversation_id is not None:
-            standing, session = steps.open_session(service, row, inbound.sender)
-            standing = _came_along(connection, service, standing, inbound, now)
-            given = _given(inbound, row.stop is not None) or ASK_AGAIN
-            unseen = door.capabilities.window and waiting.is_unseen(
-                connection, row.address_id, row.conversation_id
-            )
-            context = steps.context(service, door, now)
-            heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen else None
-            if heard is not None:
-                steps.hear(connection, service, standing, inbound, heard, row.version, now)
-                waiting.end(connection, row.address_id, now)
-                return True
-            sprint = steps.run(lambda: engine.resume(session, given, context))
-            steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version))
-            if door.capabilities.window and not _hides(sprint):
-                superseded = row.conversation_id if unseen else None
-                waiting.end(connection, row.address_id, now, superseded=superseded)
+            _go_on(connection, service, door, inbound, row, now)
             return True
         known = (
             Known(row.address_id, row.known_language, row.country, row.stop is not None)
@@ -199,6 +185,29 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
         if door.capabilities.window:
             waiting.end(connection, known.id, now)
     return True
+
+
+def _go_on(
+    connection: Connection, service: Service, door: Door, inbound: Inbound, row: AnyRow, now: datetime
+) -> None:
+    """Take a message in the talk that is open, and let out what waited for one."""
+    standing, session = steps.open_session(service, row, inbound.sender)
+    standing = _came_along(connection, service, standing, inbound, now)
+    given = _given(inbound, row.stop is not None) or ASK_AGAIN
+    context = steps.context(service, door, now)
+    windowed = door.capabilities.window
+    unseen = windowed and waiting.is_unseen(connection, row.address_id, row.conversation_id)
+    heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen else None
+    if heard is not None:
+        steps.hear(connection, service, standing, inbound, heard, row.version, now)
+        waiting.end(connection, row.address_id, now)
+        return
+    sprint = steps.run(lambda: engine.resume(session, given, context))
+    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version))
+    if unseen:
+        waiting.drop(connection, row.address_id, row.conversation_id)
+    if windowed and not _hides(sprint):
+        waiting.end(connection, row.address_id, now)
 
 
 def _thread(
@@ -344,17 +353,21 @@ def _wake(service: Service, door: Door, conversation_id: str) -> None:
         standing, session = steps.open_session(service, row, None)
         given: Input = HangUp() if row.timer_kind == HANG_UP else Timeout(row.sprint, row.timer_kind)
         sprint = steps.run(lambda: engine.resume(session, given, steps.context(service, door, now)))
-        unseen = (
-            door.capabilities.window
-            and row.address_id is not None
-            and waiting.is_unseen(connection, row.address_id, conversation_id)
-        )
-        if unseen:
-            # What waits to be seen needs no reminder beside it.
-            sprint = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
-            name = sprint.session.sprint
-            waiting.renew(connection, service.sealer, row.address_id, conversation_id, name)
+        if door.capabilities.window and row.address_id is not None:
+            sprint = _beside_what_waits(connection, service, row, sprint)
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+
+
+def _beside_what_waits(connection: Connection, service: Service, row: AnyRow, sprint: Sprint) -> Sprint:
+    """A question that waits to be seen needs no reminder beside it, and a talk that is over no question."""
+    if sprint.ended:
+        waiting.drop(connection, row.address_id, row.conversation_id)
+        return sprint
+    if not waiting.is_unseen(connection, row.address_id, row.conversation_id):
+        return sprint
+    sealer, name = service.sealer, sprint.session.sprint
+    waiting.renew(connection, sealer, row.address_id, row.conversation_id, name)
+    return replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
 
 
 def _is_busy(connection: Connection, address_id: str, channel: Channel) -> bool:

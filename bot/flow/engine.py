@@ -88,6 +88,25 @@ def _is_of(sprint: str, session: Session) -> bool:
     return bool(sprint) and session.sprint.startswith(sprint)
 
 
+def overhear(session: Session, given: Input, context: Context) -> Sprint | None:
+    """Look at what a worker wrote before the question of the moment was shown to her.
+
+    A global word, the sign of danger and, past the gate, a sentence or a picture mean what they always mean:
+    None is given, and :func:`resume` takes them. Anything else only says that she is there, and answers
+    nothing: the sprint given changes and says nothing.
+    """
+    talk = Talk(context, session)
+    if isinstance(given, Text):
+        speaks = normal(given.text) == "*" or command_in(talk, given) is not None
+        speaks = speaks or (not talk.guarded and _is_sentence(given.text))
+    else:
+        speaks = isinstance(given, Media) and not talk.guarded
+    if speaks:
+        return None
+    redact = not talk.mode and talk.ask.kind is Kind.PASS_WORD
+    return Sprint(session, (), ending((), session.language), redact, (), session.ended)
+
+
 # --- beginning ------------------------------------------------------------------------------
 
 
