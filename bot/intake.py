@@ -159,14 +159,18 @@ def retry_parked(service: Service, door: Door, message_id: str) -> bool:
 
 def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
     now = service.clock.now()
-    if inbound.sender is None:
+    sender = inbound.sender
+    if sender is None:
         raise EngineError("a message without a sender")
     with service.database.write() as connection:
-        row = _thread(connection, service, inbound.sender, inbound, now)
+        if sender.kind is AddressKind.WHATSAPP:
+            sender = names.settle(connection, service.sealer, sender, inbound.also, now)
+            inbound = replace(inbound, sender=sender)
+        row = _thread(connection, service, sender, inbound)
         if row.duplicate if row is not None else is_duplicate(connection, inbound):
             return False
         if inbound.signal is Signal.BLOCKED:
-            _shut_out(connection, service, inbound, inbound.sender, now)
+            _shut_out(connection, service, inbound, sender, now)
             return True
         if row is not None and row.state == handoff.HUMAN:
             handoff.take(connection, service, row, inbound, now)
@@ -179,7 +183,7 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
         known = (
             Known(row.address_id, row.known_language, row.country, row.stop is not None)
             if row is not None
-            else contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
+            else contacts.remember(connection, service.sealer, sender, now, inbound.country)
         )
         _begin_thread(connection, service, door, inbound, known, now)
         if door.capabilities.window:
@@ -210,22 +214,13 @@ def _go_on(
         waiting.end(connection, row.address_id, now)
 
 
-def _thread(
-    connection: Connection, service: Service, sender: Address, inbound: Inbound, now: datetime
-) -> AnyRow | None:
-    """The address with its open conversation, if any, and whether the message is a duplicate: one statement.
-
-    Where a provider has two names for one account, a look at what is known of them comes first.
-    """
-    if sender.kind is AddressKind.WHATSAPP:
-        index = names.index_of(connection, service.sealer, sender, inbound.also, now)
-    else:
-        index = service.sealer.address_index(sender)
+def _thread(connection: Connection, service: Service, sender: Address, inbound: Inbound) -> AnyRow | None:
+    """The address with its open conversation, if any, and whether the message is a duplicate: one statement."""
     return connection.execute(
         _THREAD,
         {
             "kind": sender.kind,
-            "index": index,
+            "index": service.sealer.address_index(sender),
             "channel": inbound.channel,
             "event_id": inbound.event_id,
         },

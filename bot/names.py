@@ -1,7 +1,8 @@
 """Two names of one account: a provider that lets people hide their number also gives them an id of another kind.
 
 While a message carries both, both are remembered, so that a talk goes on and a stop holds when the number is
-hidden later. The provider says that they are one account; nothing here is guessed.
+hidden later. The provider says that they are one account; nothing here is guessed. A number that comes with
+another id than before has changed hands: whoever writes now is met as a stranger.
 """
 
 from __future__ import annotations
@@ -19,52 +20,57 @@ from bot.storage.types import AnyRow
 
 _address = table(AddressRow)
 _stop = table(Stop)
-_main = _address.alias("main")
 
 
-def index_of(
+def settle(
     connection: Connection, sealer: Sealer, sender: Address, also: Address | None, now: datetime
-) -> str:
-    """The blind index of the address with which the talks of ``sender``'s account are kept.
+) -> Address:
+    """The address with which the talks of ``sender``'s account are kept.
 
     ``also`` is the account's other name, if the provider told one: it is remembered.
     """
     row = _find(connection, sealer, sender)
     if also is None or also == sender:
-        return row.main_index or row.own_index if row else sealer.address_index(sender)
+        return _main_of(connection, sealer, row) or sender
     other = _find(connection, sealer, also)
-    if row is None and other is None:
-        main_id = contacts.remember(connection, sealer, sender, now).id
-        _remember(connection, sealer, also, main_id, now)
+    if row is None and other is not None:
+        _remember(connection, sealer, sender, other.same_as or other.id, now)
         _share_stop(connection, sealer, sender, also, now)
-        return sealer.address_index(sender)
-    known = row or other
-    assert known is not None  # noqa: S101 - one of the two was found, or we were gone by now
-    main_id, index = known.same_as or known.id, known.main_index or known.own_index
-    if row is None:
-        _remember(connection, sealer, sender, main_id, now)
-    elif other is None:
+        return _main_of(connection, sealer, other) or also
+    main_id = (row.same_as or row.id) if row else contacts.remember(connection, sealer, sender, now).id
+    if other is not None and main_id in (other.id, other.same_as):
+        return _main_of(connection, sealer, row) or sender
+    if row is not None and (row.same_as or _has_names(connection, row.id)):
+        return _main_of(connection, sealer, other) or also
+    if other is None:
         _remember(connection, sealer, also, main_id, now)
-    elif main_id not in (other.id, other.same_as):
-        # Both were met apart, before the provider told that they are one: from now on this one is used.
-        connection.execute(update(_address).where(_address.c.id == other.id).values(same_as=main_id))
     else:
-        return str(index)
+        # Both were met apart before the provider told that they are one: from now on the number is used.
+        connection.execute(update(_address).where(_address.c.id == other.id).values(same_as=main_id))
     _share_stop(connection, sealer, sender, also, now)
-    return str(index)
+    return sender
 
 
 def _find(connection: Connection, sealer: Sealer, address: Address) -> AnyRow | None:
     return connection.execute(
-        select(
-            _address.c.id,
-            _address.c["index"].label("own_index"),
-            _address.c.same_as,
-            _main.c["index"].label("main_index"),
+        select(_address.c.id, _address.c.same_as).where(
+            _address.c.kind == address.kind, _address.c["index"] == sealer.address_index(address)
         )
-        .outerjoin(_main, _main.c.id == _address.c.same_as)
-        .where(_address.c.kind == address.kind, _address.c["index"] == sealer.address_index(address))
     ).one_or_none()
+
+
+def _main_of(connection: Connection, sealer: Sealer, row: AnyRow | None) -> Address | None:
+    """The main address of an account that was met under its second name; None for a first one."""
+    if row is None or row.same_as is None:
+        return None
+    main = connection.execute(
+        select(_address.c.id, _address.c.kind, _address.c.sealed).where(_address.c.id == row.same_as)
+    ).one()
+    return sealer.open_address(main.id, main.kind, main.sealed)
+
+
+def _has_names(connection: Connection, main_id: str) -> bool:
+    return connection.execute(select(_address.c.id).where(_address.c.same_as == main_id)).first() is not None
 
 
 def _remember(connection: Connection, sealer: Sealer, address: Address, main_id: str, now: datetime) -> None:
