@@ -218,13 +218,14 @@ def flows_check(as_json: bool) -> None:
     from bot.flow.check import examine
     from bot.settings import load
     from channels.sms import SMS
+    from channels.telegram import Telegram
     from channels.voice import VOICES, Voice
 
     settings = load()
     findings = examine(
         settings.voiceback_flows,
         settings.voiceback_locales,
-        [SMS.capabilities, Voice.capabilities],
+        [SMS.capabilities, Telegram.capabilities, Voice.capabilities],
         VOICES,
     )
     if as_json:

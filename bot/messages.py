@@ -308,6 +308,8 @@ class Capabilities:
     """Free text is taken only for some hours after the worker's last message; see :class:`Outbound`."""
     erases: bool = False
     """What we sent can be taken off the worker's screen again."""
+    finds: bool = True
+    """The provider can be asked which texts it took, after an answer that got lost."""
     threads: bool = False
     """A conversation is found by the token that we gave it and never by the sender's address (e-mail: anybody
     can write any sender)."""
@@ -343,6 +345,8 @@ class Outbound:
     sprint: str | None = None
     silent_for: timedelta | None = None
     notice: bool = False
+    line: str | None = None
+    """Our own number or account that the worker talks with, if she wrote first."""
     token: str = field(default="", repr=False)
     """The name of this message for the world: unguessable, and known again when it comes back."""
     in_reply_to: str | None = field(default=None, repr=False)
