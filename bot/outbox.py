@@ -25,7 +25,7 @@ from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.messages import Address, DeliveryStatus, Option, Outbound, Receipt, StatusUpdate
+from bot.messages import Address, DeliveryStatus, Option, Outbound, Receipt, Returned, StatusUpdate
 from bot.messages import Channel as ChannelName
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
@@ -54,6 +54,9 @@ ERASURE = "erasure"
 ERASED_WITHIN = timedelta(hours=48)
 """No provider that we know takes back what is older (Telegram: 48 hours)."""
 MOST_ERASED = 200
+REPLY = "reply"
+"""The scope of the tokens that name our messages to the world (:meth:`Sealer.token`)."""
+MOST_TOKENS = 40
 STOP_CONFIRMATION = "stop_confirmation"
 """The one message that an address on the stop list still gets."""
 REMINDER = "reminder"
@@ -255,10 +258,12 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime)
             _outbox.c.tries,
             _outbox.c.due_at,
             _outbox.c.message_id,
+            _message.c.conversation_id,
             _message.c.body_sealed,
             _message.c.options_sealed,
             _conversation.c.language,
             _conversation.c.heard_at,
+            _conversation.c.line,
             _address.c.id.label("address_id"),
             _address.c.kind.label("address_kind"),
             _address.c.sealed,
@@ -298,6 +303,9 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime)
         sprint,
         silent_for=now - row.heard_at if row.heard_at and row.template != CLOSED else None,
         notice=row.template == NOTICE,
+        line=row.line or None,
+        token=sealer.token(row.message_id, REPLY),
+        in_reply_to=_answered(connection, sealer, row) if row.channel == ChannelName.EMAIL else None,
     )
     return Letter(outbox_id, ChannelName(row.channel), outbound, row.country, row.tries)
 
@@ -325,6 +333,21 @@ def _erasure(connection: Connection, sealer: Sealer, outbox_id: str, row: AnyRow
         tuple(each.id for each in sent_rows),
         tuple(each.provider_id for each in sent_rows),
     )
+
+
+def _answered(connection: Connection, sealer: Sealer, row: AnyRow) -> str | None:
+    """The worker's own name of her latest mail in a conversation: what we send refers to it."""
+    heard = connection.execute(
+        select(_message.c.id, _message.c.origin_sealed)
+        .where(
+            _message.c.conversation_id == row.conversation_id,
+            _message.c.direction == "in",
+            _message.c.origin_sealed.is_not(None),
+        )
+        .order_by(_message.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return sealer.open_text(f"message.origin_sealed:{heard.id}", heard.origin_sealed) if heard else None
 
 
 def _options(sealer: Sealer, row: AnyRow) -> tuple[str | None, tuple[Option, ...]]:
@@ -416,6 +439,22 @@ def delivered(connection: Connection, report: StatusUpdate, now: datetime) -> No
     )
     if moved and report.status in _FAILURES:
         _react(connection, report, now)
+
+
+def named(sealer: Sealer, tokens: tuple[str, ...]) -> str | None:
+    """The id of our message that the first true token names; None if none of them is of our making."""
+    rows = (sealer.row_of(token, REPLY) for token in tokens[:MOST_TOKENS])
+    return next((row_id for row_id in rows if row_id), None)
+
+
+def returned(connection: Connection, sealer: Sealer, back: Returned, now: datetime) -> bool:
+    """Take the news about a message that is named by its token; False if no token is of our making."""
+    message_id = named(sealer, back.tokens)
+    if message_id is None:
+        return False
+    name = sealer.token(message_id, REPLY)
+    delivered(connection, StatusUpdate(message_id, name, back.status, back.code, back.action), now)
+    return True
 
 
 _FAILURES = (DeliveryStatus.FAILED, DeliveryStatus.UNDELIVERED)

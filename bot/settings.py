@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.errors import ConfigurationError
 
 _MIN_SECRET = 16
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_CONTENT = re.compile(r"HX[0-9a-fA-F]{32}")
 _TELEGRAM_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 
@@ -48,6 +50,42 @@ class Lines:
 
     def __bool__(self) -> bool:
         return bool(self.by_country)
+
+
+class Templates:
+    """The neutral notices that a provider approved: content ids by language, with ``*`` for the rest."""
+
+    def __init__(self, by_language: dict[str, str]) -> None:
+        self.by_language = by_language
+
+    @classmethod
+    def parse(cls, value: str) -> Templates:
+        """Read ``HX…`` or ``id=HX…, *=HX…``; raises ValueError that names the bad part's position."""
+        by_language: dict[str, str] = {}
+        for position, part in enumerate(filter(None, (p.strip() for p in value.split(","))), 1):
+            language, equals, content = (word.strip() for word in part.rpartition("="))
+            if not (not equals or language == "*" or _LANGUAGE.fullmatch(language)):
+                raise ValueError(f"part {position}: write a language's code before the =, or *")
+            if not _CONTENT.fullmatch(content):
+                raise ValueError(f"part {position}: a content id is HX and 32 hexadecimal digits")
+            by_language[language or "*"] = content
+        if by_language and "*" not in by_language:
+            raise ValueError("add *=HX… for the languages that have none of their own")
+        return cls(by_language)
+
+    def for_language(self, language: str) -> str | None:
+        """The content id for a BCP-47 code, else the one for the rest, else None."""
+        return self.by_language.get(language) or self.by_language.get("*")
+
+    def __bool__(self) -> bool:
+        return bool(self.by_language)
+
+
+def _templates(value: Any) -> Any:
+    return Templates.parse(value) if isinstance(value, str) else value
+
+
+TemplatesField = Annotated[Templates, BeforeValidator(_templates)]
 
 
 def _lines(value: Any) -> Any:
@@ -92,6 +130,11 @@ class Settings(BaseSettings):
     )
     twilio_whatsapp_from: LinesField = Field(
         Lines({}), description="WhatsApp sender, form as above, without `whatsapp:`"
+    )
+    twilio_whatsapp_templates: TemplatesField = Field(
+        Templates({}),
+        description="Approved neutral notices that ask a worker to write, when free text is not allowed: "
+        "`id=HX…, *=HX…` by language",
     )
     twilio_calls_per_second: float = Field(
         1.0, gt=0, description="Calls that Twilio lets you start per second; dialling stays below it"

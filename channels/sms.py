@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from twilio.rest.api.v2010.account.message import MessageInstance
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
@@ -13,10 +12,8 @@ from bot.messages import (
     Address,
     AddressKind,
     Capabilities,
-    DeliveryStatus,
     Inbound,
     Media,
-    MediaRef,
     Outbound,
     Prompt,
     Receipt,
@@ -29,9 +26,16 @@ from bot.messages import Channel as Name
 from bot.settings import Settings
 from bot.steps import Place
 from channels.base import written
-from channels.twilio_api import RETRY_HINT, Signature, action_for, client_of, raise_failure
+from channels.twilio_api import (
+    RETRY_HINT,
+    Signature,
+    client_of,
+    media_in,
+    raise_failure,
+    receipt_of,
+    report_in,
+)
 
-_MOST_MEDIA = 10
 _SMS_LIMIT = 1600
 """Twilio refuses longer bodies with 21617."""
 
@@ -85,7 +89,7 @@ class SMS:
             )
         except Exception as error:
             raise_failure(error)
-        return _receipt(message)
+        return receipt_of(message)
 
     def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:
         """The texts that went to this number since ``since`` with the same words."""
@@ -98,7 +102,7 @@ class SMS:
             )
         except Exception as error:
             raise_failure(error)
-        return [_receipt(message) for message in sent if message.body == outbound.text]
+        return [receipt_of(message) for message in sent if message.body == outbound.text]
 
     def _line(self, country: str | None) -> str:
         return self._settings.twilio_sms_from.for_country(country) or ""
@@ -108,50 +112,13 @@ class SMS:
     def status(self, request: Request) -> StatusUpdate | None:
         """A delivery report; the message id is ours, from the address that we gave."""
         self._signature.check(request)
-        status = _STATUSES.get(request.form.get("MessageStatus", ""))
-        message_id = request.args.get("m", "")
-        code = request.form.get("ErrorCode", "")[:16]
-        if status is None or not message_id:
-            return None
-        return StatusUpdate(
-            message_id=message_id[:32],
-            provider_id=request.form.get("MessageSid", "")[:64],
-            status=status,
-            code=code or None,
-            action=action_for(code),
-        )
-
-
-def _receipt(message: MessageInstance) -> Receipt:
-    return Receipt(str(message.sid), _STATUSES.get(str(message.status), DeliveryStatus.QUEUED))
+        return report_in(request)
 
 
 def _input(request: Request) -> Text | Media:
-    body = request.form.get("Body", "")
-    try:
-        count = min(int(request.form.get("NumMedia", "0") or 0), _MOST_MEDIA)
-    except ValueError:
-        count = 0
-    items = tuple(
-        MediaRef(request.form.get(f"MediaUrl{n}", ""), request.form.get(f"MediaContentType{n}", "")[:64])
-        for n in range(count)
-    )
+    body, items = request.form.get("Body", ""), media_in(request)
     return Media(items, body) if items else Text(body)
 
 
 def _country(code: str | None) -> str | None:
     return code.upper() if code and len(code) == 2 and code.isalpha() else None
-
-
-_STATUSES = {
-    "accepted": DeliveryStatus.QUEUED,
-    "scheduled": DeliveryStatus.QUEUED,
-    "queued": DeliveryStatus.QUEUED,
-    "sending": DeliveryStatus.SENDING,
-    "sent": DeliveryStatus.SENT,
-    "delivered": DeliveryStatus.DELIVERED,
-    "undelivered": DeliveryStatus.UNDELIVERED,
-    "failed": DeliveryStatus.FAILED,
-    "canceled": DeliveryStatus.CANCELED,
-    "read": DeliveryStatus.READ,
-}

@@ -14,13 +14,16 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import SIGNATURE_HEADER, RequestValidator
 from twilio.rest import Client
+from twilio.rest.api.v2010.account.message import MessageInstance
 from werkzeug.wrappers import Request
 
 from bot.errors import SendError, SendOutcome, UnverifiedRequest
+from bot.messages import DeliveryStatus, MediaRef, Receipt, StatusUpdate
 from bot.settings import Settings
 
 TIMEOUT_SECONDS = 10
 """The SDK's own default is to wait for ever."""
+_MOST_MEDIA = 10
 RETRY_HINT = "#rc=3&rp=all"
 """Connection override: Twilio asks again, up to three times, when we answer 5xx or not at all."""
 
@@ -35,6 +38,7 @@ def client(account: str, token: str, base: str) -> Client:
     if base:
         made.api.base_url = base
         made.messaging.base_url = base
+        made.content.base_url = base
     return made
 
 
@@ -42,6 +46,54 @@ def client_of(settings: Settings) -> Client:
     """The client for the account in the settings."""
     return client(
         settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value(), settings.twilio_api_base
+    )
+
+
+STATUSES = {
+    "accepted": DeliveryStatus.QUEUED,
+    "scheduled": DeliveryStatus.QUEUED,
+    "queued": DeliveryStatus.QUEUED,
+    "sending": DeliveryStatus.SENDING,
+    "sent": DeliveryStatus.SENT,
+    "delivered": DeliveryStatus.DELIVERED,
+    "undelivered": DeliveryStatus.UNDELIVERED,
+    "failed": DeliveryStatus.FAILED,
+    "canceled": DeliveryStatus.CANCELED,
+    "read": DeliveryStatus.READ,
+}
+"""How far a message came, in Twilio's words and in ours."""
+
+
+def receipt_of(message: MessageInstance) -> Receipt:
+    """Our receipt for a message that Twilio took."""
+    return Receipt(str(message.sid), STATUSES.get(str(message.status), DeliveryStatus.QUEUED))
+
+
+def media_in(request: Request) -> tuple[MediaRef, ...]:
+    """The files that came with an incoming message."""
+    try:
+        count = min(int(request.form.get("NumMedia", "0") or 0), _MOST_MEDIA)
+    except ValueError:
+        count = 0
+    return tuple(
+        MediaRef(request.form.get(f"MediaUrl{n}", ""), request.form.get(f"MediaContentType{n}", "")[:64])
+        for n in range(count)
+    )
+
+
+def report_in(request: Request) -> StatusUpdate | None:
+    """The delivery report in a verified request; our message id is from the address that we gave."""
+    status = STATUSES.get(request.form.get("MessageStatus", ""))
+    message_id = request.args.get("m", "")
+    code = request.form.get("ErrorCode", "")[:16]
+    if status is None or not message_id:
+        return None
+    return StatusUpdate(
+        message_id=message_id[:32],
+        provider_id=request.form.get("MessageSid", "")[:64],
+        status=status,
+        code=code or None,
+        action=action_for(code),
     )
 
 
@@ -88,12 +140,18 @@ def _refused(error: requests.exceptions.ConnectionError) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
 
 
-_RETRYABLE = frozenset({"20429", "429", "30001", "21611", "30022", "10004", "14107"})
+_RETRYABLE = frozenset({"20429", "429", "30001", "21611", "30022", "10004", "14107", "63012", "63018"})
 _OPERATOR = frozenset(
     {"20003", "20404", "21408", "21606", "21659", "30002", "21210", "21215", "21216", "13227", "21603"}
+    | {"21655", "21656", "63005", "63007", "63015", "63021", "63027", "63028"}
 )
-_BLOCKED = frozenset({"21610", "30004"})
-_BAD_NUMBER = frozenset({"21211", "21214", "21217", "13224", "21614", "21612", "30005", "30006"})
+_BLOCKED = frozenset({"21610", "30004", "63014"})
+_BAD_NUMBER = frozenset(
+    {"21211", "21214", "21217", "13224", "21614", "21612", "30005", "30006", "63003", "63024"}
+)
+_NOT_SOON = frozenset({"63032", "63049"})
+"""Meta holds messages to this person back for a while; to ask again at once would make it longer."""
+_WINDOW = "63016"
 
 
 def _of_code(status: int, code: str) -> SendError:
@@ -105,13 +163,22 @@ def _of_code(status: int, code: str) -> SendError:
 
 
 def action_for(code: str) -> str:
-    """What a permanent error code asks of us: ``operator``, ``blocked``, ``bad_number``, ``later`` or nothing."""
+    """What an error code asks of us, as :class:`bot.messages.StatusUpdate` lists it; nothing for an unknown one.
+
+    A code that is worth a retry at once asks for ``soon`` when it comes in a delivery report.
+    """
     if code in _OPERATOR:
         return "operator"
     if code in _BLOCKED:
         return "blocked"
     if code in _BAD_NUMBER:
         return "bad_number"
+    if code in _RETRYABLE:
+        return "soon"
+    if code in _NOT_SOON:
+        return "tomorrow"
+    if code == _WINDOW:
+        return "window"
     return "later" if code in _SOFT else ""
 
 
