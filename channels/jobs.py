@@ -21,6 +21,7 @@ from bot.callbacks.states import AttemptState, CallStatus, Disposition
 from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
+from bot.intake import HANG_UP
 from bot.messages import Channel as Name
 from bot.messages import Receipt
 from bot.outbox import Erasure, Letter
@@ -41,6 +42,10 @@ _recording = table(RecordingRow)
 RECORDING_TRIES = 30
 RECORDING_DELAY = timedelta(seconds=5)
 DELETE_TRIES = 60
+MOST_BLIND_TRIES = 2
+"""Times that a text is sent whose fate the provider cannot be asked about: a question that comes twice does
+less harm than one that never comes, and one that comes again and again does more."""
+_LOST_SIGHT = SendError(SendOutcome.PERMANENT, "lost_sight")
 _ASK_WITHIN = timedelta(days=1)
 """How far back an ambiguous text is looked for at the provider."""
 
@@ -281,8 +286,15 @@ def _inquire(outbox_id: str) -> None:
         mine = outbox.unclaimed(connection, receipts)
         if mine is not None:
             outbox.sent(connection, outbox_id, mine, wall_time())
+        elif isinstance(item, Letter) and item.tries >= MOST_BLIND_TRIES and not _finds(item.channel):
+            outbox.failed(connection, outbox_id, _LOST_SIGHT, now, wall_time())
+            incidents.report(connection, IncidentKind.DELIVERY, f"{item.channel} {_LOST_SIGHT.code}", now)
         else:
             outbox.again(connection, outbox_id, 1, now)
+
+
+def _finds(channel: Name) -> bool:
+    return _door(channel).capabilities.finds
 
 
 def _door(channel: Name) -> Channel:
@@ -384,6 +396,9 @@ def _wake(conversation_id: str) -> None:
     if row.timer_kind == INVITE:
         if Name.SMS in doors():
             intake.invite(heart, doors()[Name.SMS], conversation_id)
+        return
+    if row.timer_kind == HANG_UP:
+        calls.hang_up(heart, voice(), conversation_id)
         return
     door: Door = voice() if row.channel == Name.VOICE else _door(Name(row.channel))
     intake.wake(heart, door, conversation_id)
