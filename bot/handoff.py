@@ -20,7 +20,7 @@ from bot.privacy.seal import Sealer
 from bot.service import Service
 from bot.storage.tables import AddressRow, Conversation, Message, Outbox, Stop, table
 from bot.storage.types import AnyRow
-from bot.transcript import Thread, body_of, message_row
+from bot.transcript import Thread, heard_row, keep_parts, message_row
 
 _address = table(AddressRow)
 _conversation = table(Conversation)
@@ -38,10 +38,11 @@ LONGEST_ANSWER = 1000
 
 def take(connection: Connection, service: Service, row: AnyRow, inbound: Inbound, now: datetime) -> None:
     """A message of the worker: kept, and told to staff. Only the word for stop is obeyed at once."""
-    message = _row(service.sealer, row, "in", body_of(inbound.input), now)
-    message["event_id"] = inbound.event_id
+    thread = Thread(row.conversation_id, row.address_id, row.channel)
+    message = heard_row(service.sealer, thread, inbound, now)
     was_answered = _last_direction(connection, row.conversation_id) == "out"
     connection.execute(insert(_message).values(**message))
+    keep_parts(connection, service.sealer, message["id"], inbound, now)
     state = HUMAN
     letters: list[tuple[dict[str, object], str | None]] = []
     if _says_stop(service, row, inbound):
@@ -87,7 +88,8 @@ def answer(connection: Connection, sealer: Sealer, conversation_id: str, text: s
         _conversation.c.call_id.is_(None),
         _conversation.c.id != conversation_id,
     )
-    if connection.execute(busy).first():
+    # A thread of mail is told by its token, so another one with the same person is in nobody's way.
+    if row.channel != Channel.EMAIL and connection.execute(busy).first():
         raise InputError("this worker is in another talk with us right now; try again later", code="busy")
     _move(connection, conversation_id, row.version, HUMAN, now)
     _send(connection, [(_row(sealer, row, "out", words, now), None)], now)

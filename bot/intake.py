@@ -16,7 +16,7 @@ from typing import Final
 from babel.languages import get_official_languages
 from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
 
-from bot import contacts, effects, handoff, language, names, parked, safety, steps, waiting
+from bot import contacts, effects, handoff, language, names, parked, safety, steps, threads, waiting
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
 from bot.errors import EngineError, NotFound
@@ -27,6 +27,7 @@ from bot.ids import new_id
 from bot.messages import (
     Address,
     AddressKind,
+    Attention,
     Channel,
     HangUp,
     Inbound,
@@ -159,6 +160,8 @@ def retry_parked(service: Service, door: Door, message_id: str) -> bool:
 
 def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
     now = service.clock.now()
+    if door.capabilities.threads:
+        return _receive_in_thread(service, door, inbound, now)
     sender = inbound.sender
     if sender is None:
         raise EngineError("a message without a sender")
@@ -188,6 +191,37 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
         _begin_thread(connection, service, door, inbound, known, now)
         if door.capabilities.window:
             waiting.end(connection, known.id, now)
+    return True
+
+
+def _receive_in_thread(service: Service, door: Door, inbound: Inbound, now: datetime) -> bool:
+    """Take a message whose conversation is told by a token. Without a true one it begins a new conversation,
+    which knows nothing, whoever the sender claims to be."""
+    with service.database.write() as connection:
+        if is_duplicate(connection, inbound):
+            return False
+        row = threads.conversation(connection, service.sealer, inbound.tokens)
+        going_on = row is not None and row.state in ("open", handoff.HUMAN)
+        known = (
+            contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
+            if inbound.sender is not None and not going_on
+            else None
+        )
+        to = row.address_id if row is not None and going_on else known.id if known else None
+        attention = inbound.attention if to else Attention.FILE
+        if attention is Attention.ANSWER and to and threads.is_talked_out(connection, door, to, now):
+            attention = Attention.KEEP if going_on else Attention.FILE
+        if attention is Attention.FILE or (attention is Attention.KEEP and row is not None):
+            threads.keep(connection, service.sealer, replace(inbound, attention=attention), row, to, now)
+        elif row is not None and row.state == handoff.HUMAN:
+            handoff.take(connection, service, row, inbound, now)
+        elif row is not None and row.state == "open":
+            _go_on(connection, service, door, inbound, row, now)
+        elif known is not None:
+            # Who brings back the token of a talk that is over has read it: its language is no secret.
+            known = replace(known, language=row.language if row is not None else None)
+            silent = attention is Attention.KEEP
+            _begin_thread(connection, service, door, inbound, known, now, silent=silent)
     return True
 
 
@@ -228,8 +262,16 @@ def _thread(connection: Connection, service: Service, sender: Address, inbound: 
 
 
 def _begin_thread(
-    connection: Connection, service: Service, door: Door, inbound: Inbound, known: Known, now: datetime
+    connection: Connection,
+    service: Service,
+    door: Door,
+    inbound: Inbound,
+    known: Known,
+    now: datetime,
+    *,
+    silent: bool = False,
 ) -> None:
+    """The first message of a conversation. ``silent``: a supervisor reads it, and nothing is answered."""
     spoken = known.language or _guess(service, inbound.input, known.country) or _hinted(service, inbound)
     facts = {
         "trigger": "message",
@@ -253,6 +295,10 @@ def _begin_thread(
     if known.stopped and not _lifts_stop(sprint):
         # Said stop, and writes again: it is kept and read by a person, but nothing is answered.
         sprint = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
+    if silent:
+        prompt = replace(sprint.prompt, texts=(), options=())
+        events = (*sprint.events, threads.UNANSWERED)
+        sprint = replace(sprint, prompt=prompt, events=events, timers=(), ended=True)
     standing = _came_along(connection, service, standing, inbound, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,12 +16,14 @@ from bot.incidents import IncidentKind
 from bot.messages import (
     Address,
     AddressKind,
+    Attention,
     Button,
     Channel,
     Inbound,
     Input,
     Media,
     MediaRef,
+    Part,
     Reveal,
     Signal,
     Text,
@@ -131,9 +134,23 @@ def _pack(inbound: Inbound) -> str:
             "card": inbound.card,
             "signal": inbound.signal,
             "shared": inbound.shared.reveal(Reveal.SEAL) if inbound.shared else None,
+            "tokens": inbound.tokens,
+            "origin": inbound.origin,
+            "subject": inbound.subject,
+            "attention": inbound.attention,
+            "parts": [_packed(part) for part in inbound.parts],
             "received_at": inbound.received_at.isoformat(),
         }
     )
+
+
+def _packed(part: Part) -> list[object]:
+    content = base64.b64encode(part.content).decode()
+    return [part.content_type, content, part.name, part.is_file]
+
+
+def _unpacked(kind: str, content: str, name: str, is_file: bool) -> Part:
+    return Part(kind, base64.b64decode(content), name, is_file)
 
 
 def _unpack(packed: str, sender: Address | None) -> Inbound:
@@ -159,4 +176,9 @@ def _unpack(packed: str, sender: Address | None) -> Inbound:
         card=data["card"],
         signal=Signal(data["signal"]) if data["signal"] else None,
         shared=Address(AddressKind.PHONE, data["shared"]) if data["shared"] else None,
+        tokens=tuple(data["tokens"]),
+        origin=data["origin"],
+        subject=data["subject"],
+        parts=tuple(_unpacked(*part) for part in data["parts"]),
+        attention=Attention(data["attention"]),
     )

@@ -31,7 +31,7 @@ from bot.safety import PassWords
 from bot.service import Service
 from bot.storage.tables import Conversation, Message, Outbox, table
 from bot.storage.types import AnyRow, AnySelect
-from bot.transcript import MASK, Thread, body_of, message_row
+from bot.transcript import Thread, heard_row, keep_parts, message_row
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -197,6 +197,8 @@ def write(
         letters.insert(0, take_back(connection, standing.address_id, standing.channel, now))
     if messages:
         connection.execute(_ADD_MESSAGE, messages)
+    if turn.inbound is not None and turn.inbound.parts:
+        keep_parts(connection, service.sealer, messages[0]["id"], turn.inbound, now, masked=sprint.redact)
     if letters:
         connection.execute(_ADD_LETTER, letters)
     return rendered[0].text if door.capabilities.synchronous else ""
@@ -222,10 +224,10 @@ def hear(
     )
     if not moved.rowcount:
         raise ConflictError("the conversation was moved on by another writer")
-    body = MASK if sprint.redact else body_of(inbound.input)
     thread = Thread(standing.conversation_id, standing.address_id, standing.channel)
-    row = message_row(service.sealer, thread, "in", body, now) | {"event_id": inbound.event_id}
+    row = heard_row(service.sealer, thread, inbound, now, masked=sprint.redact)
     connection.execute(_ADD_MESSAGE, [row])
+    keep_parts(connection, service.sealer, row["id"], inbound, now, masked=sprint.redact)
 
 
 def _new_row(
@@ -350,9 +352,7 @@ def _said(
     messages: list[dict[str, object]] = []
     letters: list[dict[str, object]] = []
     if turn.inbound is not None:
-        body = MASK if sprint.redact else body_of(turn.inbound.input)
-        row = message_row(service.sealer, thread, "in", body, now)
-        row["event_id"] = turn.inbound.event_id
+        row = heard_row(service.sealer, thread, turn.inbound, now, masked=sprint.redact)
         if spoken:
             context = f"message.reply_sealed:{row['id']}"
             row["reply_sealed"] = service.sealer.seal_text(context, rendered[0].text)

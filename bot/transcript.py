@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, select
+from sqlalchemy import Connection, bindparam, exists, insert, select
 
 from bot.ids import new_id
 from bot.messages import (
@@ -17,15 +18,17 @@ from bot.messages import (
     Input,
     Keys,
     Media,
+    Part,
     Recording,
     Silence,
     Text,
     Timeout,
 )
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Message, table
+from bot.storage.tables import Attachment, Message, table
 
 _message = table(Message)
+_attachment = table(Attachment)
 
 MASK = "••••"
 """What is kept of an entry that was a pass-word."""
@@ -39,7 +42,8 @@ IS_KNOWN: Final = exists().where(
 class Thread:
     """Where something was said."""
 
-    conversation_id: str
+    conversation_id: str | None
+    """None for what belongs to no conversation."""
     address_id: str | None
     channel: str
 
@@ -59,9 +63,65 @@ def message_row(
         "body_sealed": sealer.seal_text(f"message.body_sealed:{row_id}", body),
         "options_sealed": None,
         "reply_sealed": None,
+        "origin_sealed": None,
         "status_rank": -1,
         "created_at": now,
     }
+
+
+def heard_row(
+    sealer: Sealer, thread: Thread, inbound: Inbound, now: datetime, *, masked: bool = False
+) -> dict[str, object]:
+    """The row of what a worker said. ``masked`` hides it, where it was a pass-word."""
+    row = message_row(sealer, thread, "in", MASK if masked else told(inbound), now)
+    row["event_id"] = inbound.event_id
+    if inbound.origin:
+        row["origin_sealed"] = sealer.seal_text(f"message.origin_sealed:{row['id']}", inbound.origin)
+    return row
+
+
+def keep_parts(
+    connection: Connection,
+    sealer: Sealer,
+    message_id: object,
+    inbound: Inbound,
+    now: datetime,
+    *,
+    masked: bool = False,
+) -> None:
+    """Keep what came with a message, sealed. The whole text of a mail with a pass-word in it is not kept."""
+    parts = [part for part in inbound.parts if part.is_file or not masked]
+    if parts:
+        connection.execute(insert(_attachment), _attachment_rows(sealer, str(message_id), parts, now))
+
+
+def _attachment_rows(
+    sealer: Sealer, message_id: str, parts: Iterable[Part], now: datetime
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for n, part in enumerate(parts, 1):
+        row_id = new_id()
+        rows.append(
+            {
+                "id": row_id,
+                "message_id": message_id,
+                "n": n,
+                "is_file": part.is_file,
+                "content_type": part.content_type[:64],
+                "name_sealed": sealer.seal_text(f"attachment.name_sealed:{row_id}", part.name),
+                "content_sealed": sealer.seal_bytes(f"attachment.content_sealed:{row_id}", part.content),
+                "size": len(part.content),
+                "created_at": now,
+            }
+        )
+    return rows
+
+
+def told(inbound: Inbound) -> str:
+    """What the transcript shows of a message: its heading, its words, and the files that came with it."""
+    words = "" if isinstance(inbound.input, Media) and inbound.parts else body_of(inbound.input)
+    files = (f"[{part.content_type}] {n}" for n, part in enumerate(inbound.parts, 1) if part.is_file)
+    return "\n".join(line for line in (inbound.subject, words, *files) if line)
 
 
 def body_of(given: Input) -> str:
