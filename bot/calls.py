@@ -16,6 +16,8 @@ from bot.clock import wall_time
 from bot.effects import Standing
 from bot.errors import NotFound
 from bot.flow import engine, phrases
+from bot.flow.context import Context, Sprint
+from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
 from bot.intake import CALLBACK, HANG_UP, HOTLINE
@@ -83,11 +85,17 @@ def over(service: Service, call_id: str) -> str | None:
         return row.attempt_id if row is not None else None
 
 
-def keep_recording(service: Service, conversation_id: str, recording: Recording) -> None:
-    """Speech that was cut short by a key that means something else: it is fetched and kept all the same."""
+def keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
+    """Speech is fetched and kept, whatever becomes of its turn. Raises :class:`NotFound` for another call's.
+
+    It does not stand for its turn, which may come later and bring the sign of danger with it; only if the
+    call ends without that turn is the speech taken as the answer (:func:`hang_up`).
+    """
     with service.database.write() as connection:
-        if steps.load(connection, conversation_id) is not None:
-            effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
+        row = steps.load(connection, conversation_id)
+        if row is None or row.call_id != _call_id(inbound):
+            raise NotFound("a recording of a call that is not known")
+        effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
 
 
 def break_off(service: Service, inbound: Inbound, conversation_id: str | None) -> Prompt:
@@ -218,8 +226,22 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
         if row is None or row.state != "open":
             return
         standing, session = steps.open_session(service, row, None)
-        sprint = steps.run(lambda: engine.resume(session, HangUp(), steps.context(service, door, now)))
+        context = steps.context(service, door, now)
+        unheard = effects.unheard_recording(connection, conversation_id)
+        sprint = steps.run(lambda: _last_sprint(session, context, unheard))
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+
+
+def _last_sprint(session: Session, context: Context, unheard: str | None) -> Sprint:
+    """The end of a call, after the answer whose recording was reported but whose turn never came."""
+    if unheard is None:
+        return engine.resume(session, HangUp(), context)
+    # How long it is will be known when it is fetched; that it is not empty is enough here.
+    spoken = engine.resume(session, Recording(unheard, 1), context)
+    if spoken.ended:
+        return spoken
+    over = engine.resume(spoken.session, HangUp(), context)
+    return replace(over, events=spoken.events + over.events)
 
 
 def _call_id(inbound: Inbound) -> str:

@@ -273,8 +273,14 @@ def keep_recording(
     *,
     answer_id: str | None = None,
 ) -> None:
-    """A recording is to be fetched from the provider. One that is known already stays as it is."""
+    """A recording is to be fetched from the provider. One that was reported before its turn gets its answer."""
     known = connection.execute(select(_recording.c.id).where(_recording.c.provider_id == provider_id)).first()
+    if known is not None and answer_id is not None:
+        connection.execute(
+            update(_recording)
+            .where(_recording.c.id == known.id, _recording.c.answer_id.is_(None))
+            .values(answer_id=answer_id)
+        )
     if known is None:
         connection.execute(
             insert(_recording).values(
@@ -288,6 +294,16 @@ def keep_recording(
                 created_at=now,
             )
         )
+
+
+def unheard_recording(connection: Connection, conversation_id: str) -> str | None:
+    """The provider's id of the newest recording of a conversation that answers nothing so far."""
+    return connection.execute(
+        select(_recording.c.provider_id)
+        .where(_recording.c.conversation_id == conversation_id, _recording.c.answer_id.is_(None))
+        .order_by(_recording.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
 
 
 def audit_of_card(connection: Connection, words: str) -> str | None:

@@ -14,7 +14,7 @@ from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
 from bot.messages import Channel as Name
-from bot.messages import Inbound
+from bot.messages import Inbound, Recording
 from bot.revisions import Watch
 from bot.service import Service
 from bot.steps import Place
@@ -114,9 +114,10 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
 
     @blueprint.post("/voice/recording/<conversation_id>")
     def recording(conversation_id: str) -> Response:
-        # The same recording usually came with its turn; if that request was lost, this one is the turn.
-        if request.form.get("RecordingStatus", "completed") == "completed":
-            _turn(service, voice, conversation_id)
+        # The same recording comes with its turn, before or after this; if that request is lost, this one counts.
+        inbound = voice.receive(request, _turn_number())
+        if isinstance(inbound.input, Recording) and request.form.get("RecordingStatus") != "absent":
+            calls.keep_recording(service, inbound, conversation_id, inbound.input)
         return Response(status=204)
 
     @blueprint.post("/voice/status/<attempt_id>")
@@ -159,16 +160,21 @@ def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | N
         return _xml(voice.render(goodbye, Place("", 0, ended=True))[0].text)
 
 
-def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
+def _turn_number() -> int:
     number = request.args.get("n", "")
     if not (number.isascii() and number.isdigit() and len(number) < 6):
         abort(400)
-    inbound = voice.receive(request, int(number))
+    return int(number)
+
+
+def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
+    number = _turn_number()
+    inbound = voice.receive(request, number)
     beside = recorded_beside_a_key(request)
     if beside is not None:
-        calls.keep_recording(service, conversation_id, beside)
+        calls.keep_recording(service, inbound, conversation_id, beside)
     try:
-        document = calls.take_turn(service, voice, inbound, conversation_id, int(number))
+        document = calls.take_turn(service, voice, inbound, conversation_id, number)
     except EngineError:
         goodbye = calls.break_off(service, inbound, conversation_id)
         document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0].text

@@ -173,8 +173,8 @@ class World:
     app: Flask
     folder: Path
     hits: list[Hit] = field(default_factory=list)
-    before: Callable[[str], None] | None = None
-    """Called with each request's path before it is served, to bring about a race."""
+    before: Callable[[str], int | None] | None = None
+    """Called with each request's path before it is served, to bring about a race; what it gives is answered."""
 
     # --- people ------------------------------------------------------------------------------
 
@@ -401,8 +401,9 @@ class _Front:
         environ["wsgi.input"] = io.BytesIO(body)
         query = environ.get("QUERY_STRING", "")
         target = environ["PATH_INFO"] + (f"?{query}" if query else "")
-        if self.world.before is not None:
-            self.world.before(environ["PATH_INFO"])
+        if self.world.before is not None and (refused := self.world.before(environ["PATH_INFO"])):
+            start_response(f"{refused} Refused", [("Content-Length", "0")])
+            return [b""]
         status: list[int] = []
 
         def start(line: str, headers: Any, exc_info: Any = None) -> Any:
