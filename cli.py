@@ -220,12 +220,13 @@ def flows_check(as_json: bool) -> None:
     from channels.sms import SMS
     from channels.telegram import Telegram
     from channels.voice import VOICES, Voice
+    from channels.whatsapp import WhatsApp
 
     settings = load()
     findings = examine(
         settings.voiceback_flows,
         settings.voiceback_locales,
-        [SMS.capabilities, Telegram.capabilities, Voice.capabilities],
+        [SMS.capabilities, WhatsApp.capabilities, Telegram.capabilities, Voice.capabilities],
         VOICES,
     )
     if as_json:

@@ -75,10 +75,13 @@ def registry(settings: Settings) -> dict[Name, Channel]:
     """The channels in writing that are set up, by name. A channel without settings is off."""
     from channels.sms import SMS
     from channels.telegram import Telegram
+    from channels.whatsapp import WhatsApp
 
     found: dict[Name, Channel] = {}
     if settings.sms_on:
         found[Name.SMS] = SMS(settings)
+    if settings.whatsapp_on:
+        found[Name.WHATSAPP] = WhatsApp(settings)
     if settings.telegram_on:
         found[Name.TELEGRAM] = Telegram(settings)
     return found

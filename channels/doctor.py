@@ -126,6 +126,7 @@ def _twilio(settings: Settings) -> list[Finding]:
         return [
             Finding("off", "SMS", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"),
             Finding("off", "voice", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"),
+            Finding("off", "WhatsApp", "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are not set"),
         ]
     try:
         client_of(settings).api.accounts(settings.twilio_account_sid).fetch()
@@ -150,6 +151,7 @@ def _twilio(settings: Settings) -> list[Finding]:
             "status_callback": f"{base}/channels/voice/status{RETRY_HINT}",
         },
     )
+    findings += _whatsapp(settings)
     shared = set(settings.twilio_sms_from.by_country.values()) & set(
         settings.twilio_voice_from.by_country.values()
     )
@@ -161,6 +163,55 @@ def _twilio(settings: Settings) -> list[Finding]:
                 "the calling number is also the number on the card: whoever sees a missed call knows who called",
             )
         )
+    return findings
+
+
+def _whatsapp(settings: Settings) -> list[Finding]:
+    if not settings.whatsapp_on:
+        return [Finding("off", "WhatsApp", "TWILIO_WHATSAPP_FROM is not set")]
+    try:
+        return _senders(settings) + _notices(settings) or [
+            Finding("ok", "WhatsApp", "senders, webhook addresses and notices are right")
+        ]
+    except (TwilioException, OSError) as error:
+        return [Finding("error", "WhatsApp", f"Twilio cannot be asked about it ({type(error).__name__})")]
+
+
+def _senders(settings: Settings) -> list[Finding]:
+    found = client_of(settings).messaging.v2.channels_senders.list(channel="whatsapp", limit=200)
+    senders = {str(each.sender_id).removeprefix("whatsapp:"): each for each in found}
+    wanted = f"{settings.public_base_url}/channels/whatsapp{RETRY_HINT}"
+    findings = []
+    for country, number in settings.twilio_whatsapp_from.by_country.items():
+        sender = senders.get(number)
+        if sender is None:
+            findings.append(Finding("error", "WhatsApp", f"the sender for {country} is not of this account"))
+        elif sender.webhook is None or sender.webhook.callback_url != wanted:
+            findings.append(
+                Finding("warning", "WhatsApp", f"set the webhook of the sender for {country} to {wanted}")
+            )
+    return findings
+
+
+def _notices(settings: Settings) -> list[Finding]:
+    if not settings.twilio_whatsapp_templates:
+        return [
+            Finding(
+                "warning",
+                "WhatsApp",
+                "TWILIO_WHATSAPP_TEMPLATES is not set: who has been silent for 24 hours cannot be written to",
+            )
+        ]
+    findings = []
+    for language, sid in settings.twilio_whatsapp_templates.by_language.items():
+        approval = client_of(settings).content.v1.contents(sid).approval_fetch().fetch().whatsapp or {}
+        if approval.get("status") != "approved":
+            state = approval.get("status") or "not submitted"
+            findings.append(
+                Finding(
+                    "warning", "WhatsApp", f"the notice for {language} is not approved by WhatsApp ({state})"
+                )
+            )
     return findings
 
 

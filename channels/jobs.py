@@ -14,7 +14,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select, update
 
-from bot import calls, incidents, intake, outbox
+from bot import calls, incidents, intake, outbox, waiting
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -254,6 +254,8 @@ def _not_sent(outbox_id: str, item: outbox.Item, error: SendError) -> None:
     now = heart.clock.now()
     log.warning("not_sent", outbox=outbox_id, outcome=error.outcome.value, code=error.code)
     with heart.database.write() as connection:
+        if error.action == "window" and waiting.hold(connection, heart.sealer, outbox_id, now):
+            return
         outbox.failed(connection, outbox_id, error, now, wall_time())
         if error.outcome is not SendOutcome.PERMANENT:
             return
