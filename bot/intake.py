@@ -73,7 +73,8 @@ _THREAD: Final[AnySelect] = (
             _conversation.c.address_id == _address.c.id,
             _conversation.c.channel == bindparam("channel"),
             _conversation.c.state.in_((literal_column("'open'"), literal_column("'human'"))),
-            _conversation.c.call_id.is_(None),
+            # A talk in writing never has a call. Asking for that as well lets PostgreSQL, as long as it has
+            # no statistics, read all talks in writing by their empty call_id.
         ),
     )
     .where(_address.c.kind == bindparam("kind"), _address.c.index == bindparam("index"))
