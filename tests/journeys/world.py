@@ -207,12 +207,7 @@ class World:
     def pass_time(self, by: timedelta) -> None:
         """Let time go by on the service's clock and on the wall."""
         self.clock.advance(by)
-        with self.service.database.write() as connection:
-            for row, name in _WALL_TIMES:
-                kept = table(row)
-                column, key = kept.c[name], next(iter(kept.primary_key))
-                for found in connection.execute(select(key, column).where(column.is_not(None))).all():
-                    connection.execute(update(kept).where(key == found[0]).values({name: found[1] - by}))
+        age(self.service.database, by)
 
     def beat(self) -> list[tick.Work]:
         """One beat of the clock, and the jobs that it asks for, one after the other."""
@@ -355,6 +350,16 @@ def upload(
             )
         )
     return out.getvalue()
+
+
+def age(database: Database, by: timedelta) -> None:
+    """Make everything older that waits for the wall's time to pass."""
+    with database.write() as connection:
+        for row, name in _WALL_TIMES:
+            kept = table(row)
+            column, key = kept.c[name], next(iter(kept.primary_key))
+            for found in connection.execute(select(key, column).where(column.is_not(None))).all():
+                connection.execute(update(kept).where(key == found[0]).values({name: found[1] - by}))
 
 
 # --- what workers do on the telephone -------------------------------------------------------------
