@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -45,6 +46,16 @@ class HandsetConfig:
 
 
 @dataclass(frozen=True)
+class TelegramConfig:
+    """The customer's Telegram bot. More than ``messages_per_second`` (0: no limit) are refused with 429."""
+
+    token: str
+    username: str = "make_believe_bot"
+    name: str = "Hotline"
+    messages_per_second: int = 0
+
+
+@dataclass(frozen=True)
 class Action:
     """A button on the phone page; the simulator itself posts ``form`` to ``url`` with ``headers``."""
 
@@ -82,6 +93,7 @@ class Config:
     chaos: ChaosPlan = field(default_factory=ChaosPlan)
     actions: tuple[Action, ...] = ()
     links: tuple[Link, ...] = ()
+    telegram: TelegramConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -107,6 +119,10 @@ def parse_config(data: object) -> Config:
     values["handsets"] = tuple(parse_handset(row) for row in values.get("handsets", []))
     values["actions"] = tuple(_build(Action, row, "actions") for row in values.get("actions", []))
     values["links"] = tuple(_build(Link, row, "links") for row in values.get("links", []))
+    if values.get("telegram") is not None:
+        values["telegram"] = _build(TelegramConfig, values["telegram"], "telegram")
+        if not re.fullmatch(r"\d{1,19}:[A-Za-z0-9_-]{1,128}", str(values["telegram"].token)):
+            raise ConfigError("telegram: token must look like 123456:letters")
     if "default_script" in values:
         values["default_script"] = parse_script(values["default_script"])
     if "chaos" in values:

@@ -28,6 +28,7 @@ from simulator.messages import PostOffice
 from simulator.records import Handset, Json
 from simulator.scripts import KEYPAD, PRESETS, parse_script
 from simulator.sound import make_wav, sound_seconds
+from simulator.updates import Updates
 from simulator.webhooks import Webhooks
 from simulator.world import World
 
@@ -54,6 +55,7 @@ class Control:
     office: PostOffice
     webhooks: Webhooks
     media: Media
+    updates: Updates
 
     def routes(self) -> list[web.RouteDef]:
         """The routes under ``/sim``."""
@@ -85,7 +87,7 @@ class Control:
             ("GET", "/sim/audio/{key}", self.audio),
             ("GET", "/sim/recordings/{sid}.wav", self.recording),
         ]
-        return [web.route(method, path, _guarded(handler)) for method, path, handler in table]
+        return [web.route(method, path, guarded(handler)) for method, path, handler in table]
 
     # Looking
 
@@ -102,14 +104,14 @@ class Control:
         wanted = request.query.get("parts", ",".join(makers)).split(",")
         answer: Json = {part: makers[part]() for part in wanted if part in makers}
         answer["busy"] = self._busy()
-        return _json(answer)
+        return json_answer(answer)
 
     async def call(self, request: web.Request) -> web.Response:
         """One call with its steps."""
         call = self.world.calls.get(request.match_info["sid"])
         if call is None:
             raise Refused(404, "no such call")
-        return _json(call.to_json())
+        return json_answer(call.to_json())
 
     async def wait(self, request: web.Request) -> web.Response:
         """Wait until nothing is going on, or until ``call`` has ``status`` or is ``doing`` something.
@@ -120,7 +122,7 @@ class Control:
         deadline = time.monotonic() + min(float(query.get("timeout", "10")), LONGEST_WAIT)
         while not (met := self._is_met(query)) and time.monotonic() < deadline:
             await asyncio.sleep(WAIT_STEP)
-        return _json({"met": met, "idle": not any(self._busy().values()), **self._busy()})
+        return json_answer({"met": met, "idle": not any(self._busy().values()), **self._busy()})
 
     def _is_met(self, query: Mapping[str, str]) -> bool:
         if "call" not in query:
@@ -137,6 +139,7 @@ class Control:
             "calls": len(self.switchboard.live),
             "messages": self.office.in_flight,
             "webhooks": self.webhooks.in_flight,
+            "telegram": self.updates.in_flight,
         }
 
     async def audio(self, request: web.Request) -> web.Response:
@@ -161,37 +164,38 @@ class Control:
         await self.switchboard.close()
         await self.office.close()
         await self.webhooks.drop()
+        await self.updates.drop()
         self.world.clear()
         self.webhooks.log.clear()
         self.webhooks.chaos = Chaos(self.world.config.chaos)
-        return _json({"message": "Everything is as at the start."})
+        return json_answer({"message": "Everything is as at the start."})
 
     async def read_chaos(self, _: web.Request) -> web.Response:
         """The plan of misfortune."""
-        return _json(self.webhooks.chaos.plan.to_json())
+        return json_answer(self.webhooks.chaos.plan.to_json())
 
     async def set_chaos(self, request: web.Request) -> web.Response:
         """Another plan; the dice begin anew."""
-        self.webhooks.chaos = Chaos(ChaosPlan.parse(await _body(request)))
-        return _json(self.webhooks.chaos.plan.to_json())
+        self.webhooks.chaos = Chaos(ChaosPlan.parse(await read_body(request)))
+        return json_answer(self.webhooks.chaos.plan.to_json())
 
     async def read_errors(self, _: web.Request) -> web.Response:
         """What goes wrong for which number."""
-        return _json(self.world.errors)
+        return json_answer(self.world.errors)
 
     async def set_error(self, request: web.Request) -> web.Response:
         """``{"number": …, "create": code, "message": code, "call": "busy", "sip": 486}``; only a number clears."""
-        body = await _body(request)
-        number = _text(body, "number")
+        body = await read_body(request)
+        number = text_of(body, "number")
         rule = {key: value for key, value in body.items() if key != "number" and value is not None}
         self.world.set_error(number, rule)
-        return _json(self.world.errors)
+        return json_answer(self.world.errors)
 
     # Things from outside
 
     async def sms(self, request: web.Request) -> web.Response:
         """A message from a handset (``from, to, body, extra``), or an earlier one again (``repeat``)."""
-        body = await _body(request)
+        body = await read_body(request)
         if "repeat" in body:
             message = self.world.messages.get(str(body["repeat"]))
             if message is None:
@@ -200,28 +204,30 @@ class Control:
         else:
             extra = {str(name): str(value) for name, value in body.get("extra", {}).items()}
             message = self.office.receive(
-                _text(body, "from"), _text(body, "to"), str(body.get("body", "")), extra
+                text_of(body, "from"), text_of(body, "to"), str(body.get("body", "")), extra
             )
-        return _json({"sid": message.sid}, 201)
+        return json_answer({"sid": message.sid}, 201)
 
     async def ring_in(self, request: web.Request) -> web.Response:
         """A call from a handset (``from, to, script``), or the first webhook of one again (``repeat``)."""
-        body = await _body(request)
+        body = await read_body(request)
         if "repeat" in body:
             call = self.world.calls.get(str(body["repeat"]))
             if call is None:
                 raise Refused(404, "no such call")
             try:
-                return _json({"sid": call.sid, "status": await self.switchboard.ring_in_again(call)}, 201)
+                return json_answer(
+                    {"sid": call.sid, "status": await self.switchboard.ring_in_again(call)}, 201
+                )
             except WebhookFailure as failure:
-                return _json({"sid": call.sid, "status": None, "failure": failure.reason}, 201)
-        from_ = _text(body, "from")
+                return json_answer({"sid": call.sid, "status": None, "failure": failure.reason}, 201)
+        from_ = text_of(body, "from")
         # Many may call with their number withheld; a phone with a number holds one call.
         if from_.startswith("+") and self.world.handset(from_).call_sid is not None:
             raise Refused(409, "this phone is in a call")
         script = parse_script(body["script"]) if "script" in body else None
-        call = self.switchboard.ring_in(from_, _text(body, "to"), script)
-        return _json({"sid": call.sid}, 201)
+        call = self.switchboard.ring_in(from_, text_of(body, "to"), script)
+        return json_answer({"sid": call.sid}, 201)
 
     async def act(self, request: web.Request) -> web.Response:
         """Press a configured button: the simulator posts its form and hands the JSON answer on."""
@@ -236,40 +242,44 @@ class Control:
                 session.post(action.url, data=dict(action.form), headers=dict(action.headers)) as response,
             ):
                 text = await response.text()
-                return _json({"ok": response.ok, "status": response.status, "message": _message_of(text)})
+                return json_answer(
+                    {"ok": response.ok, "status": response.status, "message": _message_of(text)}
+                )
         except (aiohttp.ClientError, TimeoutError) as error:
-            return _json({"ok": False, "status": None, "message": f"No answer ({type(error).__name__})."})
+            return json_answer(
+                {"ok": False, "status": None, "message": f"No answer ({type(error).__name__})."}
+            )
 
     # Handsets
 
     async def scripts(self, _: web.Request) -> web.Response:
         """The names of the preset scripts."""
-        return _json(sorted(PRESETS))
+        return json_answer(sorted(PRESETS))
 
     async def set_default_script(self, request: web.Request) -> web.Response:
         """What strangers' phones do: ``{"script": …}``, also for those that were already met."""
-        script = parse_script((await _body(request)).get("script"))
+        script = parse_script((await read_body(request)).get("script"))
         self.world.default_script = script
         for handset in self.world.handsets.values():
             if not handset.listed:
                 handset.script = script
-        return _json({"script": script.to_json()})
+        return json_answer({"script": script.to_json()})
 
     async def handsets(self, _: web.Request) -> web.Response:
         """All handsets."""
-        return _json([handset.to_json() for handset in self.world.handsets.values()])
+        return json_answer([handset.to_json() for handset in self.world.handsets.values()])
 
     async def add_handset(self, request: web.Request) -> web.Response:
         """Add one handset, or a list of them, as in the configuration."""
         body = json.loads(await request.text())
         rows = body if isinstance(body, list) else [body]
         added = [self.world.add_handset(parse_handset(row)) for row in rows]
-        return _json([handset.to_json() for handset in added], 201)
+        return json_answer([handset.to_json() for handset in added], 201)
 
     async def patch_handset(self, request: web.Request) -> web.Response:
         """Change name, language, note, pass_word or script of a handset."""
         handset = self._handset(request)
-        changes = await _body(request)
+        changes = await read_body(request)
         if not set(changes) <= {"name", "language", "note", "pass_word", "script"}:
             raise Refused(400, "only name, language, note, pass_word and script can be changed")
         if "script" in changes:
@@ -277,39 +287,39 @@ class Control:
         present = HandsetConfig(
             handset.number, handset.name, handset.language, handset.note, handset.pass_word, handset.script
         )
-        return _json(self.world.add_handset(replace(present, **changes)).to_json())
+        return json_answer(self.world.add_handset(replace(present, **changes)).to_json())
 
     async def answer(self, request: web.Request) -> web.Response:
         """Pick up the ringing phone; ``by`` is human (default), machine or fax."""
-        by = str((await _body(request)).get("by", "human"))
+        by = str((await read_body(request)).get("by", "human"))
         if by not in ("human", "machine", "fax"):
             raise Refused(400, "by must be human, machine or fax")
         self._live(request, "ringing").line.put(PickUp(by))
-        return _json({})
+        return json_answer({})
 
     async def decline(self, request: web.Request) -> web.Response:
         """Decline the ringing phone."""
         self._live(request, "ringing").line.put(Decline())
-        return _json({})
+        return json_answer({})
 
     async def hang_up(self, request: web.Request) -> web.Response:
         """Hang up."""
         self._live(request).line.hang_up()
-        return _json({})
+        return json_answer({})
 
     async def press(self, request: web.Request) -> web.Response:
         """Press ``keys``."""
-        keys = _text(await _body(request), "keys")
+        keys = text_of(await read_body(request), "keys")
         if not set(keys) <= KEYPAD:
             raise Refused(400, "keys may hold 0-9, * and #")
         self._live(request, "in-progress").line.type(keys)
-        return _json({})
+        return json_answer({})
 
     async def breathe(self, request: web.Request) -> web.Response:
         """``on``: the person has begun to speak (or to type it), so silence is not counted."""
         live = self._live(request, "in-progress")
-        live.line.breathe(bool((await _body(request)).get("on", True)))
-        return _json({})
+        live.line.breathe(bool((await read_body(request)).get("on", True)))
+        return json_answer({})
 
     async def speak(self, request: web.Request) -> web.Response:
         """Say something: JSON ``text`` and ``seconds``, or a WAV from a microphone."""
@@ -319,12 +329,12 @@ class Control:
             if audio[:4] != b"RIFF":
                 raise Refused(400, "not a WAV file")
             live.line.put(Speech("", sound_seconds(audio), audio))
-            return _json({})
-        body = await _body(request)
+            return json_answer({})
+        body = await read_body(request)
         text = str(body.get("text", ""))
         seconds = float(body.get("seconds") or max(1.0, len(text) / 12))
         live.line.put(Speech(text, min(seconds, 3600.0)))
-        return _json({})
+        return json_answer({})
 
     async def read(self, request: web.Request) -> web.Response:
         """The messages of the handset have been read."""
@@ -332,7 +342,7 @@ class Control:
         if handset.unread:
             handset.unread = 0
             self.world.touch()
-        return _json({})
+        return json_answer({})
 
     def _handset(self, request: web.Request) -> Handset:
         handset = self.world.handsets.get(request.match_info["number"])
@@ -347,17 +357,19 @@ class Control:
         return live
 
 
-def _guarded(handler: Handler) -> Handler:
+def guarded(handler: Handler) -> Handler:
+    """A handler of the control API: refuses other origins, and answers errors as JSON."""
+
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
             _same_origin(request)
             return await handler(request)
         except Refused as refused:
-            return _json({"error": refused.reason}, refused.status)
+            return json_answer({"error": refused.reason}, refused.status)
         except RestError as error:
-            return _json({"error": error.message, "code": error.code}, error.status)
+            return json_answer({"error": error.message, "code": error.code}, error.status)
         except (ConfigError, ValueError) as error:
-            return _json({"error": str(error)}, 400)
+            return json_answer({"error": str(error)}, 400)
 
     return guarded
 
@@ -368,7 +380,8 @@ def _same_origin(request: web.Request) -> None:
         raise Refused(403, "another origin")
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def read_body(request: web.Request) -> dict[str, Any]:
+    """The JSON object in a request; an empty one if there is nothing."""
     text = await request.text()
     body = json.loads(text) if text else {}
     if not isinstance(body, dict):
@@ -376,7 +389,8 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """A text of a JSON object that must be there."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise Refused(400, f"{name} is required")
@@ -391,13 +405,13 @@ def _message_of(text: str) -> str:
     return str(body.get("message", "")) if isinstance(body, dict) else ""
 
 
-def _encode(value: object) -> str:
+def encode(value: object) -> str:
+    """What JSON does not know: instants, as ISO 8601."""
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(type(value).__name__)
 
 
-def _json(data: object, status: int = 200) -> web.Response:
-    return web.Response(
-        text=json.dumps(data, default=_encode), content_type="application/json", status=status
-    )
+def json_answer(data: object, status: int = 200) -> web.Response:
+    """Data as JSON; instants as ISO 8601."""
+    return web.Response(text=json.dumps(data, default=encode), content_type="application/json", status=status)

@@ -18,11 +18,13 @@ from typing import Any
 from aiohttp import web
 
 from simulator.calls import Switchboard
+from simulator.control import encode
+from simulator.people import People
 from simulator.records import Call, Handset, Json, Message, country_of
 from simulator.scripts import PRESETS
 from simulator.world import World
 
-ASSETS = {"phone.js": "text/javascript", "phone.css": "text/css"}
+ASSETS = {"phone.js": "text/javascript", "telegram.js": "text/javascript", "phone.css": "text/css"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,6 +44,7 @@ class Page:
 
     world: World
     switchboard: Switchboard
+    people: People
     _streams: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def routes(self) -> list[web.RouteDef]:
@@ -112,7 +115,7 @@ class Page:
         while True:
             changed = asyncio.ensure_future(self.world.changed())
             try:
-                view = json.dumps(self.view(number), ensure_ascii=False)
+                view = json.dumps(self.view(number), ensure_ascii=False, default=encode)
                 if view != sent:
                     sent = view
                     await response.write(f"data: {view}\n\n".encode())
@@ -157,6 +160,7 @@ class Page:
             **self._row(handset),
             "note": handset.note,
             "manual": bool(live and live.callee.script.answer == "manual"),
+            "telegram": self.people.view(handset.number),
             "live": _call_view(call) if call else None,
             "calls": [_call_view(each) for each in ended[-CALLS_SHOWN:]],
             "messages": [

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from simulator.botapi import BotApi
 from simulator.calls import Switchboard
 from simulator.chaos import Chaos
 from simulator.config import Config, parse_config
@@ -22,8 +23,10 @@ from simulator.media import Media
 from simulator.messages import PostOffice
 from simulator.pace import Pace
 from simulator.page import Page
+from simulator.people import People
 from simulator.rest import Handler, Rest, refusal
 from simulator.state import StateFile
+from simulator.updates import Updates
 from simulator.webhooks import Webhooks
 from simulator.world import World
 
@@ -45,13 +48,18 @@ class Simulator:
         media = Media(self.webhooks)
         self.switchboard = Switchboard(self.world, self.webhooks, media, pace)
         self.office = PostOffice(self.world, self.webhooks, pace)
-        self.page = Page(self.world, self.switchboard)
+        self.updates = Updates(self.world.chats, self.webhooks, pace, config.webhook_timeout)
+        people = People(self.world, self.updates)
+        bot = BotApi(self.world, self.updates, self.webhooks, pace.real(config.hang_seconds))
+        self.page = Page(self.world, self.switchboard, people)
         rest = Rest(self.world, self.switchboard, self.office, self.webhooks, pace)
-        control = Control(self.world, self.switchboard, self.office, self.webhooks, media)
+        control = Control(self.world, self.switchboard, self.office, self.webhooks, media, self.updates)
         self._state = StateFile(self.world, state) if state else None
         self._saver: asyncio.Task[None] | None = None
         self._app = web.Application(client_max_size=LARGEST_UPLOAD, middlewares=[_calm])
-        self._app.add_routes([*rest.routes(), *control.routes(), *self.page.routes()])
+        self._app.add_routes(
+            [*rest.routes(), *control.routes(), *people.routes(), *bot.routes(), *self.page.routes()]
+        )
         self._runner: web.AppRunner | None = None
 
     async def open(self, host: str, port: int) -> str:
@@ -59,6 +67,7 @@ class Simulator:
         if self._state:
             self._state.load()
         await self.webhooks.open()
+        await self.updates.open()
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=1024)
@@ -81,6 +90,7 @@ class Simulator:
         await self.switchboard.close()
         await self.office.close()
         await self.webhooks.close()
+        await self.updates.close()
         if self._state:
             self._state.save()
 

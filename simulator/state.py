@@ -67,6 +67,7 @@ class StateFile:
             "handsets": [handset.to_json() for handset in world.handsets.values()],
             "opted_out": sorted(world.opted_out),
             "errors": world.errors,
+            "telegram": world.chats.dump(),
         }
 
     def _restore(self, data: Json) -> None:
@@ -86,6 +87,8 @@ class StateFile:
             world.recordings[recording.sid] = recording
         world.opted_out = {(handset, number) for handset, number in data["opted_out"]}
         world.errors = data["errors"]
+        if "telegram" in data:
+            world.chats.restore(data["telegram"])
 
     def _restore_handset(self, row: Json) -> None:
         """The configuration wins where it describes the handset; what its owner does is kept as it was set."""

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from simulator.chats import Chats
 from simulator.config import Config, HandsetConfig, NumberConfig
 from simulator.errors import ConfigError
 from simulator.records import Alert, Call, Handset, Json, Message, Recording, steady_sid
@@ -29,6 +30,7 @@ class World:
         self.alerts: list[Alert] = []
         self.opted_out: set[tuple[str, str]] = set()
         self.errors: dict[str, Json] = {}
+        self.chats = Chats(config.telegram)
         self.version = 0
         self._changed: set[asyncio.Event] = set()
         self.furnish()
@@ -46,6 +48,7 @@ class World:
             kept.clear()
         self.alerts.clear()
         self.opted_out.clear()
+        self.chats.clear()
         self.numbers = dict(self.config.numbers)
         self.default_script = self.config.default_script
         self.furnish()

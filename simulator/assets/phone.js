@@ -125,6 +125,7 @@ function drawPhone() {
   $("note").textContent = open.note;
   drawCall(open);
   drawTexts(open);
+  document.dispatchEvent(new CustomEvent("phone", { detail: open }));
   drawEarlier(open);
   if (open.unread && !document.hidden) act("read");
 }
