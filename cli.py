@@ -217,6 +217,7 @@ def flows_check(as_json: bool) -> None:
     """Find what is wrong with flows and their translations, on every channel and in every language."""
     from bot.flow.check import examine
     from bot.settings import load
+    from channels.email import Email
     from channels.sms import SMS
     from channels.telegram import Telegram
     from channels.voice import VOICES, Voice
@@ -226,7 +227,13 @@ def flows_check(as_json: bool) -> None:
     findings = examine(
         settings.voiceback_flows,
         settings.voiceback_locales,
-        [SMS.capabilities, WhatsApp.capabilities, Telegram.capabilities, Voice.capabilities],
+        [
+            SMS.capabilities,
+            WhatsApp.capabilities,
+            Telegram.capabilities,
+            Email.capabilities,
+            Voice.capabilities,
+        ],
         VOICES,
     )
     if as_json:

@@ -6,6 +6,7 @@ Values come from the environment or from a file ``.env`` in the working folder.
 from __future__ import annotations
 
 import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.errors import ConfigurationError
 
 _MIN_SECRET = 16
+_LONGEST_LOCAL = 24
+"""A local part has at most 64 characters (RFC 5321, 4.5.3.1.1), and a plus and a token are put behind ours."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _CONTENT = re.compile(r"HX[0-9a-fA-F]{32}")
 _TELEGRAM_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
@@ -157,7 +160,9 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = Field(
         SecretStr(""), description="`smtp://user:password@host:port`, `smtps://`, or `smtp+starttls://`"
     )
-    email_from: str = Field("", description="Sender of notifications to staff")
+    email_from: str = Field(
+        "", description="Address of the hotline, to which workers write; notices to staff come from it too"
+    )
     work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -227,6 +232,12 @@ class Settings(BaseSettings):
             raise ConfigurationError("EMAIL_WEBHOOK_SECRET is too short: use 16 or more random characters")
         if self.smtp_url.get_secret_value() and not self.email_from:
             raise ConfigurationError("SMTP_URL is set but EMAIL_FROM is not")
+        local, _, domain = parseaddr(self.email_from)[1].partition("@")
+        if self.email_on and not (domain and local.isascii() and len(local) <= _LONGEST_LOCAL):
+            raise ConfigurationError(
+                f"EMAIL_FROM must be an address with at most {_LONGEST_LOCAL} letters before the @: answers come "
+                "to hotline+token@example.org"
+            )
 
 
 def load() -> Settings:

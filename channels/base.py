@@ -15,8 +15,20 @@ from typing import Protocol, runtime_checkable
 from flask import Response
 from werkzeug.wrappers import Request
 
-from bot.messages import Address, Capabilities, Inbound, Outbound, Prompt, Receipt, Rendered, StatusUpdate
+from bot import intake, outbox
+from bot.messages import (
+    Address,
+    Capabilities,
+    Inbound,
+    Outbound,
+    Prompt,
+    Receipt,
+    Rendered,
+    Returned,
+    StatusUpdate,
+)
 from bot.messages import Channel as Name
+from bot.service import Service
 from bot.settings import Settings
 from bot.steps import Place
 
@@ -29,7 +41,7 @@ class Channel(Protocol):
 
     capabilities: Capabilities
 
-    def receive(self, request: Request) -> list[Inbound]:
+    def receive(self, request: Request) -> Sequence[Inbound | Returned]:
         """Verify and parse a webhook. Raises :class:`bot.errors.UnverifiedRequest` or ``BadRequest``."""
         ...
 
@@ -73,6 +85,7 @@ class Acknowledging(Protocol):
 
 def registry(settings: Settings) -> dict[Name, Channel]:
     """The channels in writing that are set up, by name. A channel without settings is off."""
+    from channels.email import Email
     from channels.sms import SMS
     from channels.telegram import Telegram
     from channels.whatsapp import WhatsApp
@@ -84,7 +97,19 @@ def registry(settings: Settings) -> dict[Name, Channel]:
         found[Name.WHATSAPP] = WhatsApp(settings)
     if settings.telegram_on:
         found[Name.TELEGRAM] = Telegram(settings)
+    if settings.email_on:
+        found[Name.EMAIL] = Email(settings)
     return found
+
+
+def take(service: Service, door: Channel, came: Sequence[Inbound | Returned]) -> None:
+    """Store what came in, each in a transaction of its own. When this returns, it is stored for good."""
+    for each in came:
+        if isinstance(each, Returned):
+            with service.database.write() as connection:
+                outbox.returned(connection, service.sealer, each, service.clock.now())
+        else:
+            intake.receive(service, door, each)
 
 
 def written(prompt: Prompt, limit: int) -> list[Rendered]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, abort, request, send_file
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import calls, intake, outbox
+from bot import calls, outbox
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
@@ -18,7 +18,7 @@ from bot.messages import Inbound, Recording
 from bot.revisions import Watch
 from bot.service import Service
 from bot.steps import Place
-from channels.base import MAX_BODY_BYTES, Acknowledging, Channel, registry
+from channels.base import MAX_BODY_BYTES, Acknowledging, Channel, registry, take
 from channels.voice import Voice, recorded_beside_a_key
 
 _EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -65,10 +65,9 @@ def _written_routes(blueprint: Blueprint, service: Service, doors: dict[Name, Ch
     @blueprint.post("/<name>")
     def receive(name: str) -> Response:
         door = _door(doors, name)
-        inbounds = door.receive(request)
+        came = door.receive(request)
         watch.look()
-        for inbound in inbounds:
-            intake.receive(service, door, inbound)
+        take(service, door, came)
         return door.acknowledge(request) if isinstance(door, Acknowledging) else _xml(_EMPTY)
 
     @blueprint.post("/<name>/status")

@@ -94,6 +94,11 @@ PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
 TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")
 CALL_LATER: Final = N_("Thank you. We will call at that time. Goodbye.")
 
+# TRANSLATORS: the subject of every e-mail that we send: a person who looks at the screen must learn nothing from it
+MAIL_SUBJECT: Final = N_("Your message")
+# TRANSLATORS: stands at the top of every e-mail that we send
+WRITE_ABOVE: Final = N_("Please write your answer above this line")
+
 COVER_FIRST: Final = N_("Do you use the bus to go shopping?")
 COVER_SECOND: Final = N_("Do you buy vegetables at the market?")
 CALL_AGAIN: Final = N_("May we call you again?")
@@ -165,7 +170,7 @@ BEFORE_GATE: Final = (
     *PRESS_YES_NO.values(),
     *PRESS.values(),
     *(TO_SKIP, ENTER_PASS_WORD, WRITE_PASS_WORD, NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, HIDDEN),
-    *(STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, COVER_FIRST, COVER_SECOND),
+    *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, COVER_FIRST, COVER_SECOND),
     *(WHEN_IS_BETTER, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND, WHICH_LANGUAGE, OTHER_LANGUAGES),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
@@ -191,7 +196,7 @@ SPOKEN: Final = (
 
 WRITTEN: Final = (
     *(YES, NO, NOT_SURE, SKIP, WRITE_DATE, WRITE_TIME, WRITE_PASS_WORD, HIDDEN, STOPPED, STARTED),
-    *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN),
+    *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN, MAIL_SUBJECT, WRITE_ABOVE),
 )
 """Own texts that are only ever written."""
 
