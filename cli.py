@@ -172,13 +172,14 @@ def demo(port: int, simulator_port: int) -> None:
 
 
 @cli.command()
+@click.option("--fix", is_flag=True, help="Also set the webhook of the Telegram bot.")
 @_json_option
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool, fix: bool) -> None:
     """Check settings, keys, database, Redis, provider credentials and webhook addresses."""
     from bot.settings import load
     from channels import doctor as doctor_
 
-    findings = doctor_.examine(load())
+    findings = doctor_.examine(load(), fix)
     if as_json:
         _print_json([finding.as_data() for finding in findings])
     else:

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 from twilio.base.exceptions import TwilioException, TwilioRestException
 
 from bot import health, queue
-from bot.errors import ConfigurationError
+from bot.errors import ConfigurationError, SendError
 from bot.flow.catalog import Catalogs
 from bot.flow.check import spoken_texts
 from bot.flow.library import Library
 from bot.privacy import keys
 from bot.service import Service, open_service
 from bot.settings import Lines, Settings
+from channels.telegram import UPDATES, Telegram
 from channels.twilio_api import RETRY_HINT, client_of
 from channels.voice import VOICES
 
@@ -32,8 +33,9 @@ class Finding:
         return {"level": self.level, "subject": self.subject, "message": self.message}
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; a failure of one thing does not hide the next."""
+def examine(settings: Settings, fix: bool = False) -> list[Finding]:
+    """Look at everything; a failure of one thing does not hide the next. With ``fix``, set what we may set
+    at a provider: Telegram's webhook."""
     findings = [_keys(settings)]
     service: Service | None = None
     try:
@@ -46,7 +48,8 @@ def examine(settings: Settings) -> list[Finding]:
         findings += _languages(service.library, service.catalogs)
         if service.is_demo:
             findings.append(Finding("warning", "clock", "this is a demo's database: its time can be moved"))
-    findings += [_redis(settings), _public_address(settings), *_twilio(settings), _mail(settings)]
+    findings += [_redis(settings), _public_address(settings), *_twilio(settings)]
+    findings += [*_telegram(settings, fix), _mail(settings)]
     return findings
 
 
@@ -230,3 +233,39 @@ def _channel(name: str, lines: Lines, owned: dict[str, object], wanted: dict[str
                     Finding("warning", name, f"set {attribute} of the number for {country} to {address}")
                 )
     return findings or [Finding("ok", name, "numbers and webhook addresses are right")]
+
+
+# --- Telegram ---------------------------------------------------------------------------------
+
+
+_TELEGRAM_PORTS = frozenset({None, 443, 80, 88, 8443})
+"""Telegram sends updates to no other (https://core.telegram.org/bots/api#setwebhook)."""
+_MANY_WAITING = 100
+
+
+def _telegram(settings: Settings, fix: bool) -> list[Finding]:
+    if not settings.telegram_on:
+        return [Finding("off", "Telegram", "TELEGRAM_BOT_TOKEN is not set")]
+    bot = Telegram(settings)
+    wanted = f"{settings.public_base_url}/channels/telegram"
+    try:
+        bot.account()
+        if fix:
+            bot.set_webhook(wanted)
+        hook = bot.webhook()
+    except SendError as error:
+        if error.action == "operator":
+            return [Finding("error", "Telegram", "refuses the token; copy it from @BotFather")]
+        return [Finding("error", "Telegram", f"cannot be asked, or refuses the webhook (code {error.code})")]
+    findings = [Finding("ok", "Telegram", "the token works")]
+    if urlsplit(wanted).port not in _TELEGRAM_PORTS:
+        findings.append(Finding("warning", "Telegram", "sends only to ports 443, 80, 88 and 8443"))
+    if hook.url != wanted or set(hook.allowed_updates or ()) != set(UPDATES):
+        message = f"the webhook is not {wanted} with the updates that we need; run `voiceback doctor --fix`"
+        return [*findings, Finding("warning", "Telegram", message)]
+    if hook.last_error_message:
+        message = f"could not deliver lately ({hook.last_error_message[:80]}); run `voiceback doctor --fix`"
+        findings.append(Finding("warning", "Telegram", f"{message} if the secret was changed"))
+    if hook.pending_update_count > _MANY_WAITING:
+        findings.append(Finding("warning", "Telegram", f"{hook.pending_update_count} updates wait for us"))
+    return [*findings, Finding("ok", "Telegram", "the webhook is right")]

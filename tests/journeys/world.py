@@ -47,6 +47,7 @@ from simulator import server as simulator
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "AC" + "1" * 32
 TOKEN = "0123456789abcdef0123456789abcdef"
+BOT_TOKEN = "4242424242:" + "make-believe-bot-token"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
 STEP = timedelta(seconds=1)
@@ -456,6 +457,7 @@ def network_configuration(url: str, **changes: Any) -> Json:
         "speed": 1000,
         "calls_per_second": 100,
         "numbers": {HOTLINE: number, CALLER: number},
+        "telegram": {"token": BOT_TOKEN},
     } | changes
 
 
@@ -467,6 +469,7 @@ def settings_for(url: str, network_url: str, **changes: Any) -> Settings:
             "twilio_account_sid": ACCOUNT,
             "twilio_auth_token": TOKEN,
             "twilio_api_base": network_url,
+            "telegram_api_base": network_url,
             "twilio_sms_from": HOTLINE,
             "twilio_voice_from": CALLER,
             "twilio_calls_per_second": 50,
