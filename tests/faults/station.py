@@ -175,7 +175,9 @@ def command_of(process: int) -> str:
 
 
 @contextmanager
-def station(folder: Path, database_url: str, **network_changes: object) -> Iterator[Station]:
+def station(
+    folder: Path, database_url: str, *, log_level: str = "INFO", **network_changes: object
+) -> Iterator[Station]:
     """A station that serves and works, until the end of the block."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -193,6 +195,7 @@ def station(folder: Path, database_url: str, **network_changes: object) -> Itera
         "TWILIO_SMS_FROM": HOTLINE,
         "TWILIO_VOICE_FROM": CALLER,
         "TWILIO_CALLS_PER_SECOND": "50",
+        "LOG_LEVEL": log_level,
         "NO_PROXY": "127.0.0.1",
     }
     settings = settings_for(url, network.url, database_url=database_url, voiceback_keys=folder / "keys.json")
