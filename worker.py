@@ -1,7 +1,8 @@
 """Composition: RQ workers and the clock; nothing else.
 
 ``voiceback work`` runs one process for the clock and one for each worker, and starts again any that dies.
-Run as ``python worker.py clock`` or ``python worker.py jobs``, it is one of these processes.
+Where IMAP_URL is set, one more process reads the hotline's mailbox. Run as ``python worker.py clock``,
+``jobs`` or ``mailbox``, it is one of these processes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bot import logs, processes, queue, tick
 from bot.errors import VoicebackError
 from bot.service import Service, open_service
 from bot.settings import Settings, load
+from channels.mailbox import Place, Reader
 
 BEAT_SECONDS = 0.5
 JOB_TIMEOUT_SECONDS = 60
@@ -62,11 +64,21 @@ def jobs(settings: Settings) -> None:
     queue.worker(queue.connect(settings)).work(logging_level=settings.log_level)
 
 
+def mailbox(settings: Settings) -> None:
+    """Read the hotline's mailbox until told to stop."""
+    stop = _stop_on_signal()
+    place = Place.parse(settings.imap_url.get_secret_value())
+    Reader(open_service(settings), place).keep_reading(stop)
+
+
 def work(settings: Settings) -> int:
     """Run the clock and the workers until told to stop. Gives the exit code."""
     stop = _stop_on_signal()
     open_service(settings).database.dispose()
     wanted = ["clock", *["jobs"] * settings.work_processes]
+    if settings.email_on and settings.imap_url.get_secret_value():
+        Place.parse(settings.imap_url.get_secret_value())
+        wanted.append("mailbox")
     with queue.kept(settings) as redis:
         running = [processes.start([__file__, part]) for part in wanted]
         log.info("working", processes=len(running))
@@ -99,7 +111,7 @@ def main(part: str) -> int:
     processes.end_with_parent()
     settings = load()
     logs.set_up(settings.log_level)
-    {"clock": clock, "jobs": jobs}[part](settings)
+    {"clock": clock, "jobs": jobs, "mailbox": mailbox}[part](settings)
     return 0
 
 

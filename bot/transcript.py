@@ -107,7 +107,7 @@ def _attachment_rows(
                 "message_id": message_id,
                 "n": n,
                 "is_file": part.is_file,
-                "content_type": part.content_type[:64],
+                "content_type": part.content_type[:128],
                 "name_sealed": sealer.seal_text(f"attachment.name_sealed:{row_id}", part.name),
                 "content_sealed": sealer.seal_bytes(f"attachment.content_sealed:{row_id}", part.content),
                 "size": len(part.content),

@@ -30,6 +30,7 @@ _DEEPEST: Final = 20
 _MOST_WORDS: Final = 20_000
 """Characters of new words that the flow reads; the whole is kept beside them."""
 _ADDRESS: Final = re.compile(r"[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,64}@[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,190}")
+_KIND: Final = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,67}")
 _MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,512})>")
 _BLOCKS_OF_WORDS: Final = ("text/plain", "text/html")
 
@@ -336,7 +337,8 @@ def _kept(leaves: list[Message], whole: str, words: str) -> Iterator[Part]:
     if whole.strip() != words:
         yield Part("text/plain", whole.encode("utf-8", "replace"), is_file=False)
     for part in leaves[:_MOST_PARTS]:
-        kind = part.get_content_type()[:64]
+        kind = part.get_content_type()
+        kind = kind if _KIND.fullmatch(kind) else "application/octet-stream"
         if not _is_words(part):
             yield Part(kind, _payload(part), _filename(part))
         elif kind == "text/html":

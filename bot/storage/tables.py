@@ -359,7 +359,7 @@ class Attachment(Row, table=True):
     message_id: str = _ref("message.id")
     n: int
     is_file: bool = True
-    content_type: str = Field(max_length=64)
+    content_type: str = Field(max_length=128)
     name_sealed: bytes = _sealed()
     content_sealed: bytes = _sealed()
     size: int

@@ -408,7 +408,7 @@ def upgrade() -> None:
     sa.Column('message_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('n', sa.Integer(), nullable=False),
     sa.Column('is_file', sa.Boolean(), nullable=False),
-    sa.Column('content_type', sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+    sa.Column('content_type', sqlmodel.sql.sqltypes.AutoString(length=128), nullable=False),
     sa.Column('name_sealed', sa.LargeBinary(), nullable=False),
     sa.Column('content_sealed', sa.LargeBinary(), nullable=False),
     sa.Column('size', sa.Integer(), nullable=False),
