@@ -6,26 +6,27 @@ from datetime import timedelta
 
 import pytest
 
+from bot import staff
 from bot.cases import actions
 from bot.errors import InputError
 from bot.storage import tables
 from tests.journeys.test_hotline import WORKER, write
 from tests.journeys.world import World
 
-SUPERVISOR = "0" * 32
 ASKED = ("hello", "1", "1", "person")
 
 
 def answer(world: World, text: str) -> None:
     """What the form on the case page does."""
     (case,) = world.rows(tables.Case)
+    supervisor = _supervisor(world)
     with world.service.database.write() as connection:
         actions.act(
             connection,
             world.service.sealer,
             case.id,
             actions.AnswerWorker(text),
-            staff_id=_supervisor(world),
+            staff_id=supervisor,
             version=case.version,
             now=world.service.clock.now(),
         )
@@ -35,8 +36,6 @@ def answer(world: World, text: str) -> None:
 
 
 def _supervisor(world: World) -> str:
-    from bot import staff
-
     known = world.rows(tables.Staff)
     if not known:
         service = world.service
