@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulator.chaos import ChaosPlan
+from simulator.contents import Content, parse_content
 from simulator.errors import ConfigError
 from simulator.scripts import Script, parse_script
 
@@ -31,11 +32,16 @@ class NumberConfig:
     sms_fallback_url: str | None = None
     sms_fallback_method: str = "POST"
     sms_status_url: str | None = None
+    whatsapp_url: str | None = None
+    whatsapp_fallback_url: str | None = None
 
 
 @dataclass(frozen=True)
 class HandsetConfig:
-    """A make-believe phone: ``script`` is what its owner does when it rings (see ``scripts.py``)."""
+    """A make-believe phone: ``script`` is what its owner does when it rings (see ``scripts.py``).
+
+    ``hides_number``: on WhatsApp its owner is known by the id of an account only.
+    """
 
     number: str
     name: str = ""
@@ -43,6 +49,7 @@ class HandsetConfig:
     note: str = ""
     pass_word: str = ""
     script: Script = field(default_factory=lambda: parse_script("manual"))
+    hides_number: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Config:
     handsets: tuple[HandsetConfig, ...] = ()
     default_script: Script = field(default_factory=lambda: parse_script("no-answer"))
     errors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    contents: tuple[Content, ...] = ()
     chaos: ChaosPlan = field(default_factory=ChaosPlan)
     actions: tuple[Action, ...] = ()
     links: tuple[Link, ...] = ()
@@ -123,6 +131,7 @@ def parse_config(data: object) -> Config:
         values["telegram"] = _build(TelegramConfig, values["telegram"], "telegram")
         if not re.fullmatch(r"\d{1,19}:[A-Za-z0-9_-]{1,128}", str(values["telegram"].token)):
             raise ConfigError("telegram: token must look like 123456:letters")
+    values["contents"] = tuple(parse_content(row) for row in values.get("contents", []))
     if "default_script" in values:
         values["default_script"] = parse_script(values["default_script"])
     if "chaos" in values:

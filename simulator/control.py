@@ -25,7 +25,7 @@ from simulator.errors import ConfigError, RestError, WebhookFailure
 from simulator.line import Decline, PickUp, Speech
 from simulator.media import Media
 from simulator.messages import PostOffice
-from simulator.records import Handset, Json
+from simulator.records import WHATSAPP, Handset, Json
 from simulator.scripts import KEYPAD, PRESETS, parse_script
 from simulator.sound import make_wav, sound_seconds
 from simulator.updates import Updates
@@ -70,6 +70,8 @@ class Control:
             ("GET", "/sim/errors", self.read_errors),
             ("POST", "/sim/errors", self.set_error),
             ("POST", "/sim/sms", self.sms),
+            ("POST", "/sim/tap", self.tap),
+            ("POST", "/sim/window", self.window),
             ("POST", "/sim/call", self.ring_in),
             ("POST", "/sim/actions/{index}", self.act),
             ("GET", "/sim/scripts", self.scripts),
@@ -203,10 +205,26 @@ class Control:
             self.office.receive_again(message)
         else:
             extra = {str(name): str(value) for name, value in body.get("extra", {}).items()}
-            message = self.office.receive(
-                text_of(body, "from"), text_of(body, "to"), str(body.get("body", "")), extra
-            )
+            sender, line = text_of(body, "from"), text_of(body, "to")
+            if line.startswith(WHATSAPP) and not sender.startswith(WHATSAPP):
+                sender = WHATSAPP + sender
+            message = self.office.receive(sender, line, str(body.get("body", "")), extra)
         return json_answer({"sid": message.sid}, 201)
+
+    async def tap(self, request: web.Request) -> web.Response:
+        """The holder taps an option of a WhatsApp message: ``{"message": SID, "index": 0}``."""
+        body = await read_body(request)
+        shown = self.world.messages.get(text_of(body, "message"))
+        if shown is None:
+            raise Refused(404, "no such message")
+        return json_answer({"sid": self.office.tap(shown, int(body.get("index", 0))).sid}, 201)
+
+    async def window(self, request: web.Request) -> web.Response:
+        """Open or close a handset's WhatsApp window by hand: ``{"number": …, "open": false}``."""
+        body = await read_body(request)
+        is_open = bool(body.get("open", False))
+        self.world.set_window(text_of(body, "number"), is_open=is_open)
+        return json_answer({"open": is_open})
 
     async def ring_in(self, request: web.Request) -> web.Response:
         """A call from a handset (``from, to, script``), or the first webhook of one again (``repeat``)."""
@@ -280,12 +298,18 @@ class Control:
         """Change name, language, note, pass_word or script of a handset."""
         handset = self._handset(request)
         changes = await read_body(request)
-        if not set(changes) <= {"name", "language", "note", "pass_word", "script"}:
-            raise Refused(400, "only name, language, note, pass_word and script can be changed")
+        if not set(changes) <= {"name", "language", "note", "pass_word", "script", "hides_number"}:
+            raise Refused(400, "only name, language, note, pass_word, script and hides_number can be changed")
         if "script" in changes:
             changes["script"] = parse_script(changes["script"])
         present = HandsetConfig(
-            handset.number, handset.name, handset.language, handset.note, handset.pass_word, handset.script
+            handset.number,
+            handset.name,
+            handset.language,
+            handset.note,
+            handset.pass_word,
+            handset.script,
+            handset.hides_number,
         )
         return json_answer(self.world.add_handset(replace(present, **changes)).to_json())
 
@@ -342,6 +366,7 @@ class Control:
         if handset.unread:
             handset.unread = 0
             self.world.touch()
+        self.office.read(handset.number)
         return json_answer({})
 
     def _handset(self, request: web.Request) -> Handset:

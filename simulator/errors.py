@@ -57,6 +57,8 @@ REST_CODES: dict[int, tuple[int, str]] = {
     21612: (400, "The 'To' phone number is not currently reachable via SMS"),
     21614: (400, "'To' number is not a valid mobile number"),
     21617: (400, "The concatenated message body exceeds the 1600 character limit"),
+    21655: (400, "The ContentSid is Invalid"),
+    21656: (400, "The ContentVariables Parameter is invalid"),
     21659: (400, "The 'From' number is not a Twilio number or short code of this account"),
     30022: (429, "Message rate limit exceeded"),
 }

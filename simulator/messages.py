@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import urldefrag
 
 from simulator import twiml
+from simulator.contents import MOST_IN_SESSION
 from simulator.errors import RestError, TwimlError, WebhookFailure
 from simulator.pace import Pace
-from simulator.records import FINAL_MESSAGE, Message, country_of, new_sid, now
+from simulator.records import FINAL_MESSAGE, WHATSAPP, Message, account_of, country_of, new_sid, now
 from simulator.segments import segment_count
 from simulator.webhooks import Request, Webhooks
 from simulator.world import World
@@ -26,7 +27,11 @@ OPT_ANSWERS = {
     "HELP": "Reply STOP to unsubscribe. Msg&Data Rates May Apply.",
 }
 # A carrier that rejects makes a message `failed`; one that takes it and cannot deliver, `undelivered`.
-FAILED_CODES = frozenset({21610, 30001, 30002, 30010, 30036, 63016, 63018, 63032, 63049})
+FAILED_CODES = frozenset({21610, 30001, 30002, 30010, 30036})
+# What WhatsApp refuses comes as `failed`: no phone was reached.
+FIRST_WHATSAPP_CODE = 63000
+OUTSIDE_WINDOW = 63016
+INVALID_CONTENT = 63021
 
 
 class PostOffice:
@@ -51,9 +56,10 @@ class PostOffice:
 
     def send(self, to: str, from_: str, body: str, callback: str | None, content: dict[str, Any]) -> Message:
         """Take a message (already checked) from the customer to a handset."""
-        if (to.removeprefix("whatsapp:"), from_) in self._world.opted_out:
+        if (to, from_) in self._world.opted_out:
             raise RestError(21610)
         message = Message(new_sid("SM"), "outbound-api", to, from_, body, "queued", content=content)
+        message.owner = self._world.number_of(to)
         message.segments = segment_count(body)
         message.status_callback = callback
         self._world.keep_message(message)
@@ -65,12 +71,35 @@ class PostOffice:
         if self._world.owned(to) is None:
             raise RestError(21606)
         message = Message(new_sid("SM"), "inbound", to, from_, body, "received", sent=now())
+        message.owner = self._world.number_of(from_)
         message.segments = segment_count(body)
+        if message.on_whatsapp:
+            self._world.heard[(message.owner, to.removeprefix(WHATSAPP))] = now()
         message.inbound = self._inbound_params(message, extra)
         self._world.keep_message(message)
         self._obey(message)
         self._spawn(self._hand_over(message))
         return message
+
+    def tap(self, shown: Message, index: int) -> Message:
+        """The holder of a handset taps a button, or an entry of a list, of a message that it shows."""
+        options = shown.content.get("options", [])
+        if shown.direction == "inbound" or not 0 <= index < len(options):
+            raise RestError(20404)
+        option = options[index]
+        extra = {"MessageType": "interactive", "OriginalRepliedMessageSid": shown.sid}
+        if shown.content["kind"] == "twilio/list-picker":
+            extra |= {"ListId": option["id"], "ListTitle": option["title"]}
+        else:
+            extra |= {"ButtonPayload": option["id"] or option["title"], "ButtonText": option["title"]}
+        return self.receive(f"{WHATSAPP}{shown.handset}", shown.from_, option["title"], extra)
+
+    def read(self, number: str) -> None:
+        """The holder of a handset looked at its WhatsApp messages: their senders learn it."""
+        for sid in self._world.handset(number).messages:
+            message = self._world.messages[sid]
+            if message.on_whatsapp and message.status == "delivered":
+                self._step(message, "read")
 
     def receive_again(self, message: Message) -> None:
         """Hand an inbound message over once more, exactly as before."""
@@ -85,11 +114,11 @@ class PostOffice:
 
     async def _climb(self, message: Message) -> None:
         """The ladder of statuses, https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks."""
-        code = self._world.error_for(message.to, "message")
+        code = self._world.error_for(message.to, "message") or self._refused_by_whatsapp(message)
         await self._pace.rest(0.3)
         self._step(message, "sending")
         await self._pace.rest(0.7)
-        if code in FAILED_CODES:
+        if code and (code in FAILED_CODES or code >= FIRST_WHATSAPP_CODE):
             self._fail(message, "failed", int(code))
             return
         message.sent = now()
@@ -100,6 +129,17 @@ class PostOffice:
             return
         self._world.handset(message.to).unread += 1
         self._step(message, "delivered")
+
+    def _refused_by_whatsapp(self, message: Message) -> int | None:
+        """Free text, lists and what is not approved go out only while the window is open, and then three buttons."""
+        content = message.content
+        if not message.on_whatsapp:
+            return None
+        if not self._world.is_open(message.to, message.from_):
+            may_open = content.get("approved") and content["kind"] != "twilio/list-picker"
+            return None if may_open else OUTSIDE_WINDOW
+        is_quick = content.get("kind") == "twilio/quick-reply" and not content["approved"]
+        return INVALID_CONTENT if is_quick and len(content["options"]) > MOST_IN_SESSION else None
 
     def _fail(self, message: Message, status: str, code: int) -> None:
         message.error_code = code
@@ -143,10 +183,15 @@ class PostOffice:
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
         }
-        if message.from_.startswith("whatsapp:"):
+        if message.on_whatsapp:
             handset = self._world.handset(message.from_)
-            params |= {"ProfileName": handset.name or "x", "WaId": message.handset.removeprefix("+")}
-            params |= {"MessageType": "text"}
+            account = account_of(handset.number)
+            params |= {"ProfileName": handset.name or "x", "ExternalUserId": f"{WHATSAPP}{account}"}
+            params |= {"MessageType": "text", "Forwarded": "false", "FrequentlyForwarded": "false"}
+            if handset.hides_number:
+                params |= {"From": f"{WHATSAPP}{account}"}
+            else:
+                params |= {"WaId": handset.number.removeprefix("+")}
         else:
             params |= {"FromCountry": from_country, "ToCountry": to_country}
             params |= {f"{end}{part}": "" for end in ("From", "To") for part in ("City", "State", "Zip")}
@@ -156,7 +201,7 @@ class PostOffice:
         """Twilio blocks and answers by itself after certain words; the webhook still goes out."""
         word = message.body.strip().upper()
         pair = (message.handset, message.to)
-        if message.from_.startswith("whatsapp:"):
+        if message.on_whatsapp:
             return
         if word in OPT_OUT_WORDS:
             self._world.opted_out.add(pair)
@@ -176,9 +221,12 @@ class PostOffice:
 
     async def _hand_over(self, message: Message) -> None:
         number = self._world.owned(message.to)
-        if number is None or not number.sms_url:
+        own = message.on_whatsapp and number is not None and number.whatsapp_url
+        url = number and (number.whatsapp_url if own else number.sms_url)
+        if number is None or not url:
             self._world.alert(11100, message.sid, "the number has no messaging address")
             return
+        fallback = number.whatsapp_fallback_url if own else number.sms_fallback_url
         delay = self._webhooks.chaos.delay(f"sms|{message.handset}")
         await self._pace.rest(delay)
         if self._webhooks.chaos.strikes("drop", f"sms|{message.handset}"):
@@ -186,7 +234,7 @@ class PostOffice:
             return
         times = 2 if self._webhooks.chaos.strikes("duplicate", f"sms|{message.handset}") else 1
         for _ in range(times):
-            await self._ask(message, number.sms_url, number.sms_method, number.sms_fallback_url)
+            await self._ask(message, url, number.sms_method, fallback)
 
     async def _ask(self, message: Message, url: str, method: str, fallback: str | None) -> None:
         params = tuple(message.inbound.items())

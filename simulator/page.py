@@ -20,7 +20,7 @@ from aiohttp import web
 from simulator.calls import Switchboard
 from simulator.control import encode
 from simulator.people import People
-from simulator.records import Call, Handset, Json, Message, country_of
+from simulator.records import WHATSAPP, Call, Handset, Json, Message, country_of
 from simulator.scripts import PRESETS
 from simulator.world import World
 
@@ -81,9 +81,22 @@ class Page:
             numbers="".join(
                 f'<option value="{escape(number)}">{escape(number)}</option>' for number in self.world.numbers
             ),
+            lines="".join(
+                f'<option value="{escape(value)}">{escape(label)}</option>' for value, label in self._lines()
+            ),
             scripts="".join(f'<option value="{name}">{name}</option>' for name in PRESETS),
         )
         return self._answer(text, "text/html")
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Where a handset can write to, with what to show."""
+        numbers = self.world.numbers
+        plain = [(number, f"SMS {number}") for number in numbers]
+        return plain + [
+            (f"{WHATSAPP}{number}", f"WhatsApp {number}")
+            for number, config in numbers.items()
+            if config.whatsapp_url
+        ]
 
     async def asset(self, request: web.Request) -> web.Response:
         """The script or the style sheet."""
@@ -200,6 +213,8 @@ def _message_view(message: Message) -> Json:
         "mine": message.direction == "inbound",
         "other": message.to if message.direction == "inbound" else message.from_,
         "body": message.body,
+        "whatsapp": message.on_whatsapp,
+        "options": [] if message.direction == "inbound" else message.content.get("options", []),
         "status": message.status,
         "error": message.error_code,
         "at": message.created.isoformat(),

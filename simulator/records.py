@@ -14,7 +14,8 @@ from simulator.scripts import Script, parse_script
 Json = dict[str, Any]
 
 LIVE_CALL = frozenset({"queued", "initiated", "ringing", "in-progress"})
-FINAL_MESSAGE = frozenset({"delivered", "undelivered", "failed", "received", "canceled"})
+FINAL_MESSAGE = frozenset({"delivered", "read", "undelivered", "failed", "received", "canceled"})
+WHATSAPP = "whatsapp:"
 
 # Country by calling code, longest first, for the From/To country parameters of a webhook.
 CALLING_CODES = (
@@ -50,6 +51,12 @@ def country_of(number: str) -> str:
     """ISO 3166 code of the number's country, or an empty text."""
     bare = number.removeprefix("whatsapp:")
     return next((country for code, country in CALLING_CODES if bare.startswith(code)), "")
+
+
+def account_of(number: str) -> str:
+    """The id by which WhatsApp names the owner of ``number`` to one customer: country, dot, digits."""
+    digits = int(hashlib.sha256(number.encode()).hexdigest()[:16], 16) % 10**16
+    return f"{country_of(number) or 'ZZ'}.{digits:016d}"
 
 
 @dataclass
@@ -114,11 +121,18 @@ class Message:
     status_callback: str | None = None
     content: Json = field(default_factory=dict)
     inbound: dict[str, str] = field(default_factory=dict)
+    owner: str = ""
+    """The handset's number, where the address is the id of an account that hides it."""
 
     @property
     def handset(self) -> str:
         """The number on the other side from the customer's, without a channel's prefix."""
-        return (self.from_ if self.direction == "inbound" else self.to).removeprefix("whatsapp:")
+        return self.owner or (self.from_ if self.direction == "inbound" else self.to).removeprefix(WHATSAPP)
+
+    @property
+    def on_whatsapp(self) -> bool:
+        """Whether it goes by WhatsApp."""
+        return self.to.startswith(WHATSAPP)
 
     def to_json(self) -> Json:
         """The message for the inspection API and the state file."""
@@ -158,6 +172,7 @@ class Handset:
     pass_word: str = ""
     script: Script = field(default_factory=lambda: parse_script("manual"))
     listed: bool = True
+    hides_number: bool = False
     unread: int = 0
     call_sid: str | None = None
     calls: list[str] = field(default_factory=list)
@@ -174,6 +189,8 @@ class Handset:
             "pass_word": self.pass_word,
             "script": self.script.to_json(),
             "listed": self.listed,
+            "hides_number": self.hides_number,
+            "account": account_of(self.number),
             "unread": self.unread,
             "call_sid": self.call_sid,
             "calls": self.calls,

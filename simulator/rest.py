@@ -18,11 +18,12 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 
 from simulator.calls import Switchboard
+from simulator.contents import Cupboard, parse_variables
 from simulator.errors import RestError
 from simulator.line import Source
 from simulator.messages import PostOffice
 from simulator.pace import Pace
-from simulator.records import FINAL_MESSAGE, Call, Json, Message, Recording, now, stamp
+from simulator.records import FINAL_MESSAGE, WHATSAPP, Call, Json, Message, Recording, now, stamp, steady_sid
 from simulator.sound import make_mp3, make_wav
 from simulator.webhooks import Webhooks
 from simulator.world import World
@@ -103,7 +104,30 @@ class Rest:
             ("GET", "/IncomingPhoneNumbers/{sid}.json", self.fetch_number),
             ("POST", "/IncomingPhoneNumbers/{sid}.json", self.update_number),
         ]
-        return [web.route(method, base + path, self._guarded(handler)) for method, path, handler in table]
+        routes = [web.route(method, base + path, self._guarded(handler)) for method, path, handler in table]
+        return routes + [
+            web.route(method, path, self._guarded(handler))
+            for method, path, handler in self._cupboard().table()
+        ]
+
+    def _cupboard(self) -> Cupboard:
+        world = self.world
+        return Cupboard(world.config.account_sid, world.contents, self._senders, world.touch)
+
+    def _senders(self) -> list[Json]:
+        return [
+            {
+                "sid": steady_sid("XE", number),
+                "sender_id": f"{WHATSAPP}{number}",
+                "status": "ONLINE",
+                "webhook": {
+                    "callback_url": config.whatsapp_url,
+                    "fallback_url": config.whatsapp_fallback_url,
+                },
+            }
+            for number, config in self.world.numbers.items()
+            if config.whatsapp_url
+        ]
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -123,7 +147,8 @@ class Rest:
             given = base64.b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
         except (binascii.Error, ValueError):
             given = b""
-        if not hmac.compare_digest(given, expected) or request.match_info["account"] != config.account_sid:
+        account = request.match_info.get("account", config.account_sid)
+        if not hmac.compare_digest(given, expected) or account != config.account_sid:
             raise RestError(20003)
 
     async def _through_chaos(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -351,8 +376,12 @@ class Rest:
         callback = _one(form, "StatusCallback") or None
         if callback:
             _require_url(callback, 21609)
-        extra = {"sid": content, "variables": _one(form, "ContentVariables")} if content else {}
-        message = self.office.send(to, from_, body, callback, extra)
+        shown: Json = {}
+        if content:
+            if content not in self.world.contents:
+                raise RestError(21655)
+            shown = self.world.contents[content].render(parse_variables(_one(form, "ContentVariables")))
+        message = self.office.send(to, from_, shown.get("body", body), callback, shown)
         return web.json_response(self._message(message), status=201)
 
     def _message_ends(self, form: Form) -> tuple[str, str]:
@@ -368,7 +397,7 @@ class Rest:
             raise RestError(MAGIC_MESSAGE_FROM[from_])
         if to not in self.world.numbers and to in MAGIC_MESSAGE_TO:
             raise RestError(MAGIC_MESSAGE_TO[to])
-        if not E164.fullmatch(to.removeprefix("whatsapp:")):
+        if not E164.fullmatch(self.world.number_of(to) if to.startswith(WHATSAPP) else to):
             raise RestError(21211)
         if self.world.owned(from_) is None and from_ != MAGIC_SENDER:
             raise RestError(21606)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from simulator.contents import Content
 from simulator.errors import ConfigError
 from simulator.records import LIVE_CALL, Call, Handset, Json, Message, Recording, now
 from simulator.scripts import parse_script
@@ -66,6 +67,8 @@ class StateFile:
             "recordings": recordings,
             "handsets": [handset.to_json() for handset in world.handsets.values()],
             "opted_out": sorted(world.opted_out),
+            "contents": [content.to_json() for content in world.contents.values()],
+            "heard": [[*pair, at.isoformat()] for pair, at in world.heard.items()],
             "errors": world.errors,
             "telegram": world.chats.dump(),
         }
@@ -87,6 +90,10 @@ class StateFile:
             world.recordings[recording.sid] = recording
         world.opted_out = {(handset, number) for handset, number in data["opted_out"]}
         world.errors = data["errors"]
+        for row in data.get("contents", []):
+            world.contents.setdefault(row["sid"], Content(**_decode(row, ("created",))))
+        for number, line, at in data.get("heard", []):
+            world.heard[(number, line)] = datetime.fromisoformat(at)
         if "telegram" in data:
             world.chats.restore(data["telegram"])
 
@@ -99,6 +106,7 @@ class StateFile:
             handset.note, handset.pass_word = row["note"], row["pass_word"]
             self._world.handsets[handset.number] = handset
         handset.script = parse_script(row["script"])
+        handset.hides_number = row.get("hides_number", False)
         handset.unread = row["unread"]
 
 

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from simulator.chats import Chats
 from simulator.config import Config, HandsetConfig, NumberConfig
+from simulator.contents import Content
 from simulator.errors import ConfigError
-from simulator.records import Alert, Call, Handset, Json, Message, Recording, steady_sid
+from simulator.records import (
+    WHATSAPP,
+    Alert,
+    Call,
+    Handset,
+    Json,
+    Message,
+    Recording,
+    account_of,
+    now,
+    steady_sid,
+)
 from simulator.scripts import Script
 
 ALERTS_KEPT = 2000
+WINDOW = timedelta(hours=24)
+"""Of real time, whatever the speed of the world."""
 
 
 class World:
@@ -29,6 +44,9 @@ class World:
         self.recordings: dict[str, Recording] = {}
         self.alerts: list[Alert] = []
         self.opted_out: set[tuple[str, str]] = set()
+        self.contents: dict[str, Content] = {}
+        self.heard: dict[tuple[str, str], datetime] = {}
+        """When a handset last wrote to a number on WhatsApp."""
         self.errors: dict[str, Json] = {}
         self.chats = Chats(config.telegram)
         self.version = 0
@@ -41,11 +59,14 @@ class World:
             self.add_handset(handset)
         for number, rule in self.config.errors.items():
             self.set_error(number, dict(rule))
+        self.contents |= {content.sid: replace(content) for content in self.config.contents}
 
     def clear(self) -> None:
         """Forget calls, messages, recordings, opt-outs and errors; the configuration stays."""
         for kept in (self.handsets, self.calls, self.messages, self.recordings, self.errors):
             kept.clear()
+        self.contents.clear()
+        self.heard.clear()
         self.alerts.clear()
         self.opted_out.clear()
         self.chats.clear()
@@ -74,16 +95,37 @@ class World:
         handset = self.handsets.get(config.number) or Handset(config.number)
         handset.name, handset.language, handset.note = config.name, config.language, config.note
         handset.pass_word, handset.script, handset.listed = config.pass_word, config.script, True
+        handset.hides_number = config.hides_number
         self.handsets[config.number] = handset
         self.touch()
         return handset
 
     def handset(self, number: str) -> Handset:
         """The handset with ``number``; a stranger's is made up with the default script."""
-        bare = number.removeprefix("whatsapp:")
+        bare = self.number_of(number)
         if bare not in self.handsets:
             self.handsets[bare] = Handset(bare, script=self.default_script, listed=False)
         return self.handsets[bare]
+
+    def number_of(self, address: str) -> str:
+        """The number behind an address: without a channel's prefix, and found for the id of an account."""
+        bare = address.removeprefix(WHATSAPP)
+        if not bare[:2].isalpha():
+            return bare
+        return next((number for number in self.handsets if account_of(number) == bare), bare)
+
+    def is_open(self, number: str, line: str) -> bool:
+        """Whether free text may go from ``line`` to a handset on WhatsApp: it wrote there within 24 hours."""
+        heard = self.heard.get((self.number_of(number), line.removeprefix(WHATSAPP)))
+        return heard is not None and now() - heard < WINDOW
+
+    def set_window(self, number: str, *, is_open: bool) -> None:
+        """Open or close the time in which free text may go to a handset, from every number."""
+        for line in self.numbers:
+            if is_open:
+                self.heard[(number, line)] = now()
+            else:
+                self.heard.pop((number, line), None)
 
     def set_error(self, number: str, rule: Json) -> None:
         """What goes wrong for ``number``: ``create`` and ``message`` codes, ``call`` outcome with ``sip``.
@@ -103,7 +145,7 @@ class World:
 
     def error_for(self, number: str, what: str) -> Any:
         """The part ``what`` of the rule for ``number``, or ``None``."""
-        return self.errors.get(number.removeprefix("whatsapp:"), {}).get(what)
+        return self.errors.get(self.number_of(number), {}).get(what)
 
     def alert(self, code: int, sid: str, reason: str) -> None:
         """Note what Twilio's debugger would show."""

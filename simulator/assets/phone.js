@@ -190,10 +190,22 @@ function drawTexts(open) {
     const body = make("span", message.body || "(removed)");
     body.dir = "auto";
     const state = message.mine ? "sent" : message.status + (message.error ? ` (${message.error})` : "");
-    item.append(body, make("span", `${clock(message.at)} · ${message.other} · ${state}`, "when"));
+    item.append(body, ...taps(message), make("span", `${clock(message.at)} · ${message.other} · ${state}`, "when"));
     return item;
   }));
   if (box.dataset.drawn !== before) box.scrollTop = box.scrollHeight;
+}
+
+// The buttons, or the entries of the list, of a WhatsApp message.
+function taps(message) {
+  return message.options.map((option, index) => {
+    const button = make("button", option.title, "quiet tap");
+    button.type = "button";
+    button.dir = "auto";
+    if (option.description) button.title = option.description;
+    button.onclick = () => send("/sim/tap", { message: message.sid, index });
+    return button;
+  });
 }
 
 function drawEarlier(open) {
