@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from bot.flow.library import Library
 from bot.privacy import keys
 from bot.service import Service, open_service
 from bot.settings import Lines, Settings
+from channels import mailbox, smtp
 from channels.telegram import UPDATES, Telegram
 from channels.twilio_api import RETRY_HINT, client_of
 from channels.voice import VOICES
@@ -49,7 +51,7 @@ def examine(settings: Settings, fix: bool = False) -> list[Finding]:
         if service.is_demo:
             findings.append(Finding("warning", "clock", "this is a demo's database: its time can be moved"))
     findings += [_redis(settings), _public_address(settings), *_twilio(settings)]
-    findings += [*_telegram(settings, fix), _mail(settings)]
+    findings += [*_telegram(settings, fix), *_mail(settings)]
     return findings
 
 
@@ -115,10 +117,54 @@ def _public_address(settings: Settings) -> Finding:
     return Finding("ok", "PUBLIC_BASE_URL", "is https")
 
 
-def _mail(settings: Settings) -> Finding:
+# --- e-mail -----------------------------------------------------------------------------------
+
+
+def _mail(settings: Settings) -> list[Finding]:
     if not settings.smtp_url.get_secret_value():
-        return Finding("off", "e-mail to staff", "SMTP_URL is not set: nobody is told of new cases")
-    return Finding("ok", "e-mail to staff", "is set")
+        return [
+            Finding("off", "e-mail to staff", "SMTP_URL is not set: nobody is told of new cases"),
+            Finding("off", "e-mail", "SMTP_URL is not set"),
+        ]
+    try:
+        with smtp.connected(settings):
+            sending = Finding("ok", "e-mail to staff", "the SMTP server takes our sign-in")
+    except SendError as error:
+        told = f"the SMTP server cannot be used (code {error.code})"
+        sending = Finding("error", "e-mail to staff", told)
+    if not settings.email_on:
+        return [sending, Finding("off", "e-mail", "neither IMAP_URL nor EMAIL_WEBHOOK_SECRET is set")]
+    findings = [sending, *_mailbox(settings)]
+    if settings.email_webhook_secret.get_secret_value():
+        address = f"{settings.public_base_url}/channels/email"
+        findings.append(Finding("ok", "e-mail", f"raw mail is taken at {address}, signed with the secret"))
+    return findings
+
+
+def _mailbox(settings: Settings) -> list[Finding]:
+    url = settings.imap_url.get_secret_value()
+    if not url:
+        return []
+    try:
+        place = mailbox.Place.parse(url)
+        box = mailbox.connected(place)
+    except ConfigurationError as error:
+        return [Finding("error", "e-mail", str(error))]
+    except mailbox.FAILURES as error:
+        return [Finding("error", "e-mail", f"the mailbox cannot be opened ({type(error).__name__})")]
+    try:
+        idles = mailbox.can_idle(box)
+    finally:
+        with suppress(*mailbox.FAILURES):
+            box.logout()
+    way = "tells when mail comes" if idles else "is asked every half minute (it has no IDLE)"
+    after = (
+        "mails stay on it, marked as seen" if place.keep else "mails are deleted on it when they are stored"
+    )
+    findings = [Finding("ok", "e-mail", f"the mailbox can be opened; the server {way}; {after}")]
+    if place.scheme == "imap" and place.host not in {"127.0.0.1", "localhost", "::1"}:
+        findings.append(Finding("error", "e-mail", "imap:// sends the password in clear: use imaps://"))
+    return findings
 
 
 # --- Twilio -----------------------------------------------------------------------------------
