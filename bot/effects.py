@@ -17,6 +17,7 @@ from bot.callbacks import settle
 from bot.callbacks.preference import parse
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
+from bot.clock import wall_time
 from bot.contacts import StopReason
 from bot.errors import InputError
 from bot.flow.events import (
@@ -289,7 +290,7 @@ def keep_recording(
                 answer_id=answer_id,
                 provider_id=provider_id,
                 state="due",
-                due_at=now,
+                due_at=wall_time(),
                 tries=0,
                 created_at=now,
             )

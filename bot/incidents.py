@@ -26,8 +26,6 @@ class IncidentKind(StrEnum):
     """A message to a worker could not be delivered. Subject: channel and code."""
     RECORDING = "recording"
     """A recording could not be fetched. Subject: its id."""
-    CHAIN = "chain"
-    """The access log does not verify."""
 
 
 def report(connection: Connection, kind: IncidentKind, subject: str, now: datetime) -> None:

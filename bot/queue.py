@@ -266,7 +266,7 @@ class EmbeddedRedis:
         """Attach to the server of this folder as a guest. Raises :class:`ConfigurationError` when none runs."""
         if not _answers(folder):
             raise ConfigurationError(
-                "no embedded Redis runs here. Start `voiceback work` or `voiceback serve` first, or set REDIS_URL."
+                "no embedded Redis runs here. Start `voiceback work` first, or set REDIS_URL."
             )
         return cls(folder, None, None)
 

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     public_base_url: str = Field(
         "http://127.0.0.1:8000", description="The address at which providers reach us; signatures cover it"
     )
+    console_base_url: str = Field(
+        "", description="The staff's address where it is another one; notices to staff lead there"
+    )
     voiceback_keys: Path = Field(Path("var/keys.json"), description="Key file that `voiceback init` makes")
     voiceback_flows: Path = Field(Path("flows"), description="Folder of the conversation flows")
     voiceback_locales: Path = Field(Path("locales"), description="Folder of translations and recordings")
@@ -166,7 +169,7 @@ class Settings(BaseSettings):
     work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
-    @field_validator("public_base_url", "twilio_api_base", "telegram_api_base")
+    @field_validator("public_base_url", "console_base_url", "twilio_api_base", "telegram_api_base")
     @classmethod
     def _no_slash(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -179,6 +182,11 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @property
+    def console_url(self) -> str:
+        """Where staff sign in."""
+        return f"{self.console_base_url or self.public_base_url}/console/"
 
     @property
     def twilio_on(self) -> bool:

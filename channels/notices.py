@@ -31,5 +31,5 @@ def send(settings: Settings, to: str, template: str) -> None:
     sender = parseaddr(settings.email_from)[1]
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_BODY.format(address=f"{settings.public_base_url}/console/"))
+    message.set_content(_BODY.format(address=settings.console_url))
     hand_over(settings, message, sender, to)

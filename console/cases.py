@@ -156,7 +156,7 @@ def _case_page(case_id: str, draft: _Draft) -> str:
         older=older,
         sounds={sound.answer_id: sound for sound in case.recordings if sound.answer_id},
         loose=[sound for sound in case.recordings if not sound.answer_id],
-        question=lambda step: labels.question(case.flow, case.revision, step),
+        question=lambda step: labels.question(case.flow, case.revision, step, case.channel),
         answer=lambda step, code: labels.answer(case.flow, case.revision, step, code),
         draft=draft,
         severities=list(Severity),

@@ -95,7 +95,7 @@ def _finish(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers[name] = value
     service: Service = current_app.extensions["voiceback"]
-    if service.settings.public_base_url.startswith("https://"):
+    if service.settings.console_url.startswith("https://"):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint == "console.static" and response.status_code < 400:
         response.headers["Cache-Control"] = _CACHED

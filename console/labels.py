@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from bot.cases.lifecycle import CaseState, ClockName, Need, Severity
 from bot.errors import EngineError
 from bot.flow.model import Flow, Step
+from bot.messages import Channel
 from bot.service import Service
 from console.session import person
 
@@ -143,10 +144,14 @@ def category(code: str) -> str:
     return known.label if known else words(code)
 
 
-def question(flow: str, revision: str, step_id: str) -> str:
+def question(flow: str, revision: str, step_id: str, channel: str) -> str:
     """What was asked, in English, as the revision of the flow had it that the worker talked with."""
     step = _step(flow, revision, step_id)
-    return step.ask.wording.text if step is not None and step.ask is not None else words(step_id)
+    return (
+        step.ask.wording.on(keypad=channel == Channel.VOICE)
+        if step is not None and step.ask is not None
+        else words(step_id)
+    )
 
 
 def answer(flow: str, revision: str, step_id: str, code: str) -> str:

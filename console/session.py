@@ -176,4 +176,4 @@ def _attributes(service: Service) -> dict[str, Any]:
 
 
 def _is_https(service: Service) -> bool:
-    return service.settings.public_base_url.startswith("https://")
+    return service.settings.console_url.startswith("https://")

@@ -104,7 +104,7 @@ def test_second_starter_attaches_and_cannot_end_the_server(folder: Path) -> None
 
 
 def test_attaching_without_a_server_says_what_to_do(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="voiceback serve"):
+    with pytest.raises(ConfigurationError, match="voiceback work"):
         EmbeddedRedis.attach(folder)
 
 

@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -65,6 +66,10 @@ class Database:
                 connection.commit()
         except DBAPIError as error:
             raise ConfigurationError(_unreachable(error)) from None
+        except CommandError:
+            raise ConfigurationError(
+                "the database's schema is newer than this code. Install the newer version; nothing was changed."
+            ) from None
 
     def check_schema(self) -> None:
         """Raise :class:`SchemaError` if the schema is behind the code; a newer one is accepted, for rolling updates."""
