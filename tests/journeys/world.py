@@ -50,6 +50,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 BOT_TOKEN = "4242424242:" + "make-believe-bot-token"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
+NOTICE = "HX" + "2" * 32
+"""The neutral notice that WhatsApp of this world has approved."""
 STEP = timedelta(seconds=1)
 MOST_BEATS = 60
 Json = dict[str, Any]
@@ -450,13 +452,18 @@ def network_configuration(url: str, **changes: Any) -> Json:
         "voice_fallback_url": f"{url}/channels/voice/fallback",
         "voice_status_url": f"{url}/channels/voice/status",
         "sms_url": f"{url}/channels/sms#rc=3&rp=all",
+        "whatsapp_url": f"{url}/channels/whatsapp#rc=3&rp=all",
     }
+    notice = {"twilio/text": {"body": "You have a message. Write to us to read it."}}
     return {
         "account_sid": ACCOUNT,
         "auth_token": TOKEN,
         "speed": 1000,
         "calls_per_second": 100,
         "numbers": {HOTLINE: number, CALLER: number},
+        "contents": [
+            {"sid": NOTICE, "friendly_name": "notice", "language": "en", "types": notice, "approved": True}
+        ],
         "telegram": {"token": BOT_TOKEN},
     } | changes
 

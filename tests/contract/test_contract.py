@@ -1,0 +1,240 @@
+"""Every channel in writing keeps the same promises: one table of channels, one harness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.flow.catalog import Catalogs
+from bot.flow.library import Library
+from bot.privacy.keys import Keyring
+from bot.privacy.seal import Sealer
+from bot.storage import tables
+from bot.storage.database import open_database
+from channels.base import MAX_BODY_BYTES, registry
+from tests.contract import sms, whatsapp
+from tests.contract.row import Failure, Row
+from tests.journeys.world import World, make_world
+
+ROWS = (sms.ROW, whatsapp.ROW)
+
+STORY = "They have not paid us since January and nobody in the office wants to talk about it"
+SCRIPTS = {
+    "Burmese": "ဇန်နဝါရီလကတည်းက လုပ်ခမရပါဘူး",
+    "Thai": "ไม่ได้รับเงินเดือนตั้งแต่เดือนมกราคม",
+    "Chinese": "从一月开始就没有发工资了",
+    "Urdu": "جنوری سے تنخواہ نہیں ملی",
+    "emoji": "😡👨‍👩‍👧 they do not pay 💸",
+}
+PLAY = ("1", "1", "my friends too", "skip", "2", "skip", "3", "2", "1", "2")
+"""Answers to the hotline's questions by number and in words, more than there are questions."""
+
+
+@pytest.fixture(params=ROWS, ids=str)
+def row(request: pytest.FixtureRequest) -> Row:
+    """Each channel of the table in turn."""
+    found: Row = request.param
+    return found
+
+
+@pytest.fixture
+def world(
+    row: Row,
+    sqlite_url: str,
+    ring: Keyring,
+    sealer: Sealer,
+    real_flows: Library,
+    real_catalogs: Catalogs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """A world in which the channel is on."""
+    database = open_database(sqlite_url)
+    try:
+        yield from make_world(
+            database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **row.settings
+        )
+    finally:
+        database.dispose()
+
+
+def say(world: World, row: Row, words: str, number: int) -> None:
+    """A worker writes, and what follows is done."""
+    answer = row.text(world, words, number).post(world)
+    assert answer.ok, answer.status_code
+    world.run()
+
+
+def heard(world: World) -> list[str]:
+    """The words that came in, in order."""
+    return [words for direction, words in world.transcript() if direction == "in"]
+
+
+# --- in -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_is_written_is_kept_letter_by_letter(world: World, row: Row, script: str) -> None:
+    say(world, row, SCRIPTS[script], 1)
+    assert heard(world) == [SCRIPTS[script]]
+    assert row.sent(world)
+
+
+def test_a_long_text_is_kept_whole(world: World, row: Row) -> None:
+    long = (STORY + ". ") * 18
+    say(world, row, long.strip(), 1)
+    assert heard(world) == [long.strip()]
+
+
+def test_a_voice_note_is_kept_with_its_words(world: World, row: Row) -> None:
+    assert row.media(world, 1).post(world).ok
+    world.run()
+    (kept,) = heard(world)
+    assert "listen please" in kept
+    assert "audio/ogg" in kept
+
+
+def test_a_message_told_twice_is_taken_once(world: World, row: Row) -> None:
+    say(world, row, STORY, 1)
+    before = world.counts()
+    assert row.text(world, STORY, 1).post(world).ok
+    assert world.counts() == before
+
+
+def test_a_forged_or_unsigned_message_is_refused_and_writes_nothing(world: World, row: Row) -> None:
+    before = world.counts()
+    true = row.text(world, STORY, 1)
+    assert row.forged(true).post(world).status_code == 403
+    assert row.unsigned(true).post(world).status_code == 403
+    assert world.counts() == before
+
+
+def test_an_oversized_message_is_refused_and_writes_nothing(world: World, row: Row) -> None:
+    if row.channel not in registry(world.service.settings):
+        pytest.fail("the channel is off in its own world")
+    before = world.counts()
+    answer = row.raw(world, b"Body=" + b"x" * (100 * MAX_BODY_BYTES)).post(world)
+    assert answer.status_code == 413
+    assert world.counts() == before
+
+
+_BODIES = st.one_of(
+    st.binary(max_size=300),
+    st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")),
+    st.dictionaries(
+        st.sampled_from(["MessageSid", "From", "To", "Body", "update_id", "message"]), st.text()
+    ).map(
+        lambda form: "&".join(f"{name}={value}" for name, value in form.items()).encode("utf-8", "replace")
+    ),
+)
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
+)
+@given(body=_BODIES)
+def test_a_malformed_message_is_refused_and_writes_nothing(world: World, row: Row, body: bytes) -> None:
+    before = world.counts()
+    answer = row.raw(world, body).post(world)
+    assert 400 <= answer.status_code < 500
+    assert world.counts() == before
+
+
+def test_a_forged_report_changes_nothing(world: World, row: Row) -> None:
+    if row.status_path is None:
+        return
+    say(world, row, STORY, 1)
+    (message,) = (each for each in world.rows(tables.Message) if each.direction == "out")
+    sending = row.text(world, STORY, 2)
+    path = f"{row.status_path}?m={message.id}"
+    forged = row.forged(type(sending)(path, b"MessageStatus=failed&ErrorCode=30005", sending.headers))
+    assert forged.post(world).status_code == 403
+    assert world.incidents() == set()
+
+
+# --- a whole talk -----------------------------------------------------------------------------------
+
+
+def told(world: World, channel: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The answers given on a channel, and the case that came of it."""
+    talks = {each.id for each in world.rows(tables.Conversation) if each.channel == channel}
+    opened = world.service.sealer.open_text
+    answers = [
+        (
+            each.question,
+            each.code,
+            opened(f"answer.text_sealed:{each.id}", each.text_sealed) if each.text_sealed else None,
+        )
+        for each in world.rows(tables.Answer)
+        if each.conversation_id in talks
+    ]
+    cases = [
+        (each.category, each.severity, each.state, each.language)
+        for each in world.rows(tables.Case)
+        if each.conversation_id in talks
+    ]
+    return answers, cases
+
+
+def test_the_same_talk_gives_the_same_answers_and_the_same_case_as_by_sms(world: World, row: Row) -> None:
+    for n, words in enumerate((STORY, *PLAY)):
+        say(world, sms.ROW, words, 100 + n)
+    for n, words in enumerate((STORY, *PLAY)):
+        say(world, row, words, 200 + n) if row is not sms.ROW else None
+    answers, cases = told(world, row.channel)
+    assert (answers, cases) == told(world, "sms")
+    assert len(answers) > 5
+    assert cases
+
+
+def test_a_talk_by_tapping_gives_the_same_as_by_numbers(world: World, row: Row) -> None:
+    if row.tap is None:
+        return
+    for n, words in enumerate((STORY, *PLAY[:2])):
+        say(world, sms.ROW, words, 100 + n)
+    say(world, row, STORY, 200)
+    for words in PLAY[:2]:
+        row.tap(world, int(words) - 1)
+        world.run()
+    assert told(world, row.channel) == told(world, "sms")
+
+
+def test_the_word_stop_ends_it_and_nothing_but_a_confirmation_follows(world: World, row: Row) -> None:
+    say(world, row, STORY, 1)
+    say(world, row, "stop", 2)
+    shown = len(row.sent(world))
+    say(world, row, "and another thing that I want to say", 3)
+    assert len(row.sent(world)) == shown
+    assert len(world.rows(tables.Stop)) >= 1
+
+
+# --- out --------------------------------------------------------------------------------------------
+
+
+FAILURES = [
+    pytest.param(row, failure, id=f"{row}-{failure.code}-{'at once' if failure.at_once else 'later'}")
+    for row in ROWS
+    for failure in row.failures
+]
+
+
+@pytest.mark.parametrize(("row", "failure"), FAILURES, indirect=["row"])
+def test_an_error_of_the_provider_has_its_documented_outcome(
+    world: World, row: Row, failure: Failure
+) -> None:
+    row.fail(world, failure)
+    answer = row.text(world, STORY, 1).post(world)
+    assert answer.ok
+    world.beat()
+    world.network.idle()
+    assert [each.state for each in world.rows(tables.Outbox)] == [failure.state]
+    assert {kind for kind, _ in world.incidents()} == ({failure.incident} if failure.incident else set())
+    assert bool(world.rows(tables.Stop)) is failure.stopped

@@ -1,0 +1,52 @@
+"""What the rows of SMS and WhatsApp share: Twilio's forms, its signature, its make-believe network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
+
+from twilio.request_validator import RequestValidator
+
+from tests.contract.row import Failure, Sending
+from tests.journeys.world import TOKEN, World
+
+HEADER = "X-Twilio-Signature"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def signed(world: World, path: str, form: Mapping[str, str]) -> Sending:
+    """A form, signed as Twilio signs."""
+    return raw(world, path, urlencode(form).encode())
+
+
+def raw(world: World, path: str, body: bytes) -> Sending:
+    """Any body as a form, signed as far as it can be read as one."""
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    signature = RequestValidator(TOKEN).compute_signature(world.url + path, form)
+    return Sending(path, body, FORM | {HEADER: signature})
+
+
+def forged(sending: Sending) -> Sending:
+    """The signature of something else."""
+    return replace(sending, headers=FORM | {HEADER: "bm90IHRoZSByaWdodCBvbmU="})
+
+
+def unsigned(sending: Sending) -> Sending:
+    """No signature."""
+    return replace(sending, headers=FORM)
+
+
+def fail(world: World, number: str, failure: Failure) -> None:
+    """The network fails for a number as told."""
+    world.network.post(
+        "/sim/errors", {"number": number, "create" if failure.at_once else "message": failure.code}
+    )
+
+
+def sent(world: World, address: str) -> list[str]:
+    """What was delivered to an address."""
+    found = world.network.get("/sim/state", parts="messages")["messages"]
+    return [
+        each["body"] for each in found if each["to"] == address and each["status"] in ("delivered", "read")
+    ]
