@@ -192,9 +192,9 @@ def write(
     place = Place(standing.conversation_id, 0 if turn.number is None else turn.number + 1, sprint.ended)
     rendered = door.render(sprint.prompt, place)
     _update(connection, service, applied, sprint, turn, now)
+    erasing = _take_back(connection, door, applied, now)
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
-    if applied.hidden and door.capabilities.erases and standing.address_id:
-        letters.insert(0, take_back(connection, standing.address_id, standing.channel, now))
+    letters = erasing + letters
     if messages:
         connection.execute(_ADD_MESSAGE, messages)
     if turn.inbound is not None and turn.inbound.parts:
@@ -334,6 +334,17 @@ def _timer(sprint: Sprint, now: datetime) -> tuple[datetime | None, str | None]:
 def _seal_session(service: Service, conversation_id: str, session: Session) -> bytes:
     context = f"conversation.session_sealed:{conversation_id}"
     return service.sealer.seal_text(context, session.dump().decode())
+
+
+def _take_back(
+    connection: Connection, door: Door, applied: effects.Applied, now: datetime
+) -> list[dict[str, object]]:
+    """The outbox row of a quick exit. Rows of one address go out in the order of their ids, so it is made
+    before those of the last words."""
+    standing = applied.standing
+    if not (applied.hidden and door.capabilities.erases and standing.address_id):
+        return []
+    return [take_back(connection, standing.address_id, standing.channel, now)]
 
 
 def _said(

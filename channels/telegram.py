@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import re
 import ssl
 import threading
@@ -29,6 +30,9 @@ from flask import Response
 from telegram import (
     Bot,
     CallbackQuery,
+    Chat,
+    ChatMember,
+    ChatMemberUpdated,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     LinkPreviewOptions,
@@ -81,6 +85,15 @@ from channels.base import cut, numbered
 
 UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 """The kinds of updates that the webhook asks for."""
+_READ = ("message", "callback_query", "my_chat_member")
+_PLACE = ("message_id", "date", "chat")
+_FIELDS = (
+    *(*_PLACE, "from", "text", "caption", "photo", "voice", "audio", "video", "video_note", "animation"),
+    *("document", "contact", "location", "sticker"),
+    *("id", "message", "data", "chat_instance"),
+)
+"""What we read of a message and of a tap."""
+_NOBODY = {"first_name": "", "is_bot": False}
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header, not a secret
 
 _API = "https://api.telegram.org"
@@ -104,7 +117,9 @@ _INT64 = 1 << 63
 
 Result = TypeVar("Result")
 
-# Both log the addresses that they call, and those hold the bot's token.
+# The library's coming way to tell how long to wait; without this it warns at each flood.
+os.environ.setdefault("PTB_TIMEDELTA", "1")
+# They log the addresses that they call, and those hold the bot's token.
 for _name in ("httpx", "httpcore", "telegram"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -399,7 +414,7 @@ def _read(request: Request) -> Update:
     if not isinstance(data, dict) or not _is_number(data.get("update_id")):
         raise Unreadable("not an update")
     try:
-        update = Update.de_json(_lenient(data), None)
+        update = Update.de_json(_needed(data), None)
     except Exception:  # the library reads trustingly, and says with any kind of error that it could not
         raise Unreadable("not an update that can be read") from None
     if not _is_sound(update):
@@ -407,38 +422,77 @@ def _read(request: Request) -> Update:
     return update
 
 
-def _lenient(data: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what the library insists on and we do not need, so that a sparse update is no lost message."""
-    for kind in UPDATES:
-        part = data.get(kind)
-        if not isinstance(part, dict):
-            continue
-        if kind == "callback_query":
-            part.setdefault("chat_instance", "")
-        for holder in (part, part.get("message")):
-            if isinstance(holder, dict):
-                holder.setdefault("date", 0)
-                if isinstance(holder.get("from"), dict):
-                    holder["from"] = {"first_name": "", "is_bot": False} | holder["from"]
-    return data
+def _needed(data: dict[str, Any]) -> dict[str, Any]:
+    """An update with nothing in it but what we read, and what the library insists on filled in.
+
+    So neither a sparse update nor a kind of content that is new to the library is a lost message, and no
+    update stops the chat that it belongs to.
+    """
+    return {"update_id": data["update_id"]} | {
+        kind: _part(data[kind]) for kind in _READ if data.get(kind) is not None
+    }
+
+
+def _part(data: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: data[name] for name in _FIELDS if name in data}
+    if isinstance(kept.get("message"), dict):
+        kept["message"] = {"date": 0} | {
+            name: kept["message"][name] for name in _PLACE if name in kept["message"]
+        }
+    if isinstance(kept.get("from"), dict):
+        kept["from"] = _NOBODY | kept["from"]
+    if isinstance(data.get("new_chat_member"), dict):
+        banned = data["new_chat_member"].get("status") == ChatMemberStatus.BANNED
+        status = ChatMemberStatus.BANNED if banned else ChatMemberStatus.LEFT
+        member = {"status": status, "user": _NOBODY | {"id": 0}, "until_date": 0}
+        kept |= {"new_chat_member": member, "old_chat_member": member}
+    return {"date": 0, "chat_instance": ""} | kept
 
 
 def _is_sound(update: Update) -> bool:
     """Whether what we use of an update has the types that it should have; the library does not look."""
-    message, query, changed = update.message, update.callback_query, update.my_chat_member
-    people = [part.from_user for part in (message, query, changed) if part is not None and part.from_user]
-    texts = [person.language_code for person in people]
-    numbers = [person.id for person in people]
-    if message is not None:
-        texts += [message.text, message.caption]
-        if message.contact is not None:
-            texts += [message.contact.phone_number, message.contact.first_name]
-            texts.append(message.contact.last_name)
-    if query is not None:
-        texts += [query.data, query.id]
-    if query is not None and query.message is not None:
-        numbers += [query.message.chat.id, query.message.message_id]
-    return all(map(_is_number, numbers)) and all(text is None or isinstance(text, str) for text in texts)
+    return all(
+        (
+            update.message is None or _is_sound_message(update.message),
+            update.callback_query is None or _is_sound_tap(update.callback_query),
+            update.my_chat_member is None or _is_sound_change(update.my_chat_member),
+        )
+    )
+
+
+def _is_sound_message(message: Message) -> bool:
+    texts: list[object] = [message.text, message.caption]
+    if message.contact is not None:
+        texts += [message.contact.phone_number, message.contact.first_name, message.contact.last_name]
+    if message.sticker is not None:
+        texts.append(message.sticker.emoji)
+    return (
+        isinstance(message.chat, Chat)
+        and (message.from_user is None or _is_person(message.from_user))
+        and all(text is None or isinstance(text, str) for text in texts)
+    )
+
+
+def _is_sound_tap(query: CallbackQuery) -> bool:
+    place = query.message
+    return (
+        _is_person(query.from_user)
+        and isinstance(query.id, str)
+        and isinstance(query.data, str | None)
+        and (place is None or (_is_number(place.chat.id) and _is_number(place.message_id)))
+    )
+
+
+def _is_sound_change(changed: ChatMemberUpdated) -> bool:
+    return (
+        isinstance(changed.chat, Chat)
+        and _is_person(changed.from_user)
+        and isinstance(changed.new_chat_member, ChatMember)
+    )
+
+
+def _is_person(person: object) -> bool:
+    return isinstance(person, User) and _is_number(person.id) and isinstance(person.language_code, str | None)
 
 
 def _is_number(value: object) -> bool:
