@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
 from bot.clock import wall_time
@@ -30,6 +29,7 @@ from channels.twilio_api import (
     RETRY_HINT,
     Signature,
     client_of,
+    ids_in,
     media_in,
     raise_failure,
     receipt_of,
@@ -54,19 +54,16 @@ class SMS:
     def receive(self, request: Request) -> list[Inbound]:
         """One inbound message per webhook."""
         self._signature.check(request)
-        form = request.form
-        sid, sender, line = form.get("MessageSid"), form.get("From"), form.get("To")
-        if not sid or not sender or not line:
-            raise BadRequest("MessageSid, From and To are required")
+        sid, sender, line = ids_in(request)
         return [
             Inbound(
                 channel=Name.SMS,
-                event_id=sid[:128],
+                event_id=sid,
                 sender=Address(AddressKind.PHONE, sender[:64]),
-                line=line[:64],
+                line=line,
                 input=_input(request),
                 received_at=wall_time(),
-                country=_country(form.get("FromCountry")),
+                country=_country(request.form.get("FromCountry")),
             )
         ]
 

@@ -6,6 +6,7 @@ Sources: Twilio's pages on webhook security and error codes, and the source of i
 from __future__ import annotations
 
 import logging
+import re
 from functools import lru_cache
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import SIGNATURE_HEADER, RequestValidator
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
 from bot.errors import SendError, SendOutcome, UnverifiedRequest
@@ -24,6 +26,7 @@ from bot.settings import Settings
 TIMEOUT_SECONDS = 10
 """The SDK's own default is to wait for ever."""
 _MOST_MEDIA = 10
+_SID = re.compile(r"[A-Za-z0-9]{4,64}")
 RETRY_HINT = "#rc=3&rp=all"
 """Connection override: Twilio asks again, up to three times, when we answer 5xx or not at all."""
 
@@ -67,6 +70,19 @@ STATUSES = {
 def receipt_of(message: MessageInstance) -> Receipt:
     """Our receipt for a message that Twilio took."""
     return Receipt(str(message.sid), STATUSES.get(str(message.status), DeliveryStatus.QUEUED))
+
+
+def ids_in(request: Request) -> tuple[str, str, str]:
+    """The id, the sender and our own number of an incoming message. Raises ``BadRequest`` unless they can be kept.
+
+    Who hides a number on WhatsApp may have no other name than ``ExternalUserId``.
+    """
+    form = request.form
+    sid, line = form.get("MessageSid", ""), form.get("To", "")
+    sender = form.get("From") or form.get("ExternalUserId", "")
+    if not _SID.fullmatch(sid) or not all(each and each.isprintable() for each in (sender, line)):
+        raise BadRequest("MessageSid, From and To are required")
+    return sid, sender[:160], line[:64]
 
 
 def media_in(request: Request) -> tuple[MediaRef, ...]:

@@ -45,6 +45,7 @@ from channels.twilio_api import (
     Signature,
     client_of,
     failure,
+    ids_in,
     media_in,
     raise_failure,
     receipt_of,
@@ -86,17 +87,16 @@ class WhatsApp:
     def receive(self, request: Request) -> list[Inbound]:
         """One inbound message per webhook: words, a tap, files, or a place."""
         self._signature.check(request)
-        form = request.form
-        sid, line = form.get("MessageSid"), form.get("To", "")
-        names = _names(form.get("From", ""), form.get("ExternalUserId", ""))
-        if not sid or not line.startswith(_PREFIX) or not names:
-            raise BadRequest("MessageSid, From and To are required, with whatsapp: addresses")
+        sid, sender, line = ids_in(request)
+        names = _names(sender, request.form.get("ExternalUserId", ""))
+        if not line.startswith(_PREFIX) or not names:
+            raise BadRequest("From and To must be whatsapp: addresses")
         return [
             Inbound(
                 channel=Name.WHATSAPP,
-                event_id=sid[:128],
+                event_id=sid,
                 sender=names[0],
-                line=line.removeprefix(_PREFIX)[:64],
+                line=line.removeprefix(_PREFIX),
                 input=_input(request),
                 received_at=wall_time(),
                 country=country_of(names[0]),

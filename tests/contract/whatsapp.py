@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.messages import Channel
+from simulator.records import account_of
 from tests.contract import twilio
 from tests.contract.row import Failure, Row, Sending
 from tests.journeys.world import HOTLINE, NOTICE, World
@@ -18,7 +19,7 @@ def _form(number: int, words: str) -> dict[str, str]:
         "From": ADDRESS,
         "To": f"whatsapp:{HOTLINE}",
         "WaId": SENDER[1:],
-        "ExternalUserId": "whatsapp:ID.4566546130240823",
+        "ExternalUserId": f"whatsapp:{account_of(SENDER)}",
         "MessageType": "text",
         "Body": words,
         "NumMedia": "0",
