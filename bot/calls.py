@@ -20,13 +20,12 @@ from bot.flow.context import Context, Sprint
 from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.intake import CALLBACK, HANG_UP, HOTLINE
+from bot.intake import HANG_UP, HOTLINE
 from bot.messages import Channel, HangUp, Inbound, Prompt, Recording
-from bot.safety import PassWords
+from bot.safety import CALLBACK, PassWords
 from bot.service import Service
 from bot.steps import Door, Turn
 from bot.storage.tables import Conversation, table
-from bot.storage.types import AnyRow
 
 _conversation = table(Conversation)
 
@@ -205,7 +204,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
                 or ""
             )
         standing, session = steps.open_session(service, row, inbound.sender)
-        check = _expected_pass_words(connection, service, row)
+        check = safety.pass_words_of(connection, service.sealer, row)
         context = steps.context(service, door, now, check)
         sprint = steps.run(lambda: engine.resume(session, inbound.input, context))
         return steps.write(
@@ -246,13 +245,3 @@ def _last_sprint(session: Session, context: Context, unheard: str | None) -> Spr
 
 def _call_id(inbound: Inbound) -> str:
     return inbound.event_id.rpartition(":")[0]
-
-
-def _expected_pass_words(connection: Connection, service: Service, row: AnyRow) -> PassWords | None:
-    if row.flow != CALLBACK or row.contact_id is not None:
-        return None
-    if row.attempt_id is not None:
-        found = [worker for worker in [safety.called(connection, row.attempt_id)] if worker is not None]
-    else:
-        found = safety.expected(connection, row.address_id) if row.address_id else []
-    return PassWords(service.sealer, found)

@@ -37,7 +37,7 @@ from bot.messages import (
     Text,
     Timeout,
 )
-from bot.safety import PassWords
+from bot.safety import CALLBACK, PassWords
 from bot.service import Service
 from bot.steps import CONVERSATION_COLUMNS, INVITE, Door, Turn
 from bot.storage.tables import AddressRow, Conversation, Message, Stop, table
@@ -50,7 +50,6 @@ _conversation = table(Conversation)
 _message = table(Message)
 
 HOTLINE = "hotline"
-CALLBACK = "callback"
 WRITE = "write"
 ASK_AGAIN: Final = Keys("#")
 """Answers nothing: the question of the moment is asked again."""
@@ -233,7 +232,8 @@ def _go_on(
     standing, session = steps.open_session(service, row, inbound.sender)
     standing = _came_along(connection, service, standing, inbound, now)
     given = _given(inbound, row.stop is not None) or ASK_AGAIN
-    context = steps.context(service, door, now)
+    check = safety.pass_words_of(connection, service.sealer, row)
+    context = steps.context(service, door, now, check)
     windowed = door.capabilities.window
     unseen = windowed and waiting.is_unseen(connection, row.address_id, row.conversation_id)
     heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen else None
@@ -242,7 +242,7 @@ def _go_on(
         waiting.end(connection, row.address_id, now)
         return
     sprint = steps.run(lambda: engine.resume(session, given, context))
-    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version))
+    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version, check=check))
     if unseen:
         waiting.drop(connection, row.address_id, row.conversation_id)
     if windowed and not _hides(sprint):

@@ -13,6 +13,9 @@ _callback = table(Callback)
 _contact = table(Contact)
 _member = table(CohortMember)
 
+CALLBACK = "callback"
+"""The flow that calls and texts to registered workers go through."""
+
 
 class PassWords:
     """Checks digits against the workers who may be on the line, and remembers who it was."""
@@ -49,6 +52,20 @@ def called(connection: Connection, attempt_id: str) -> AnyRow | None:
         .join(_attempt, _attempt.c.callback_id == _callback.c.id)
         .where(_attempt.c.id == attempt_id)
     ).one_or_none()
+
+
+def pass_words_of(connection: Connection, sealer: Sealer, conversation: AnyRow) -> PassWords | None:
+    """The pass-words that count in a conversation that is under way; None once one was given, or if none is asked.
+
+    In a call back to us it may be anybody whom we have called on that telephone.
+    """
+    if conversation.flow != CALLBACK or conversation.contact_id is not None:
+        return None
+    if conversation.attempt_id is not None:
+        worker = called(connection, conversation.attempt_id)
+        return PassWords(sealer, [worker] if worker is not None else [])
+    found = expected(connection, conversation.address_id) if conversation.address_id else []
+    return PassWords(sealer, found)
 
 
 def facts(row: AnyRow, trigger: str) -> dict[str, str]:
