@@ -17,11 +17,11 @@ from bot.privacy.seal import Sealer
 from bot.storage import tables
 from bot.storage.database import open_database
 from channels.base import MAX_BODY_BYTES, registry
-from tests.contract import sms, whatsapp
+from tests.contract import email, sms, telegram, whatsapp
 from tests.contract.row import Failure, Row
 from tests.journeys.world import World, make_world
 
-ROWS = (sms.ROW, whatsapp.ROW)
+ROWS = (sms.ROW, whatsapp.ROW, telegram.ROW, email.ROW)
 
 STORY = "They have not paid us since January and nobody in the office wants to talk about it"
 SCRIPTS = {
@@ -56,9 +56,11 @@ def world(
     """A world in which the channel is on."""
     database = open_database(sqlite_url)
     try:
-        yield from make_world(
-            database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **row.settings
-        )
+        with row.outside() as more:
+            given = {**row.settings, **more}
+            yield from make_world(
+                database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **given
+            )
     finally:
         database.dispose()
 
