@@ -16,7 +16,6 @@ from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
-from email.utils import getaddresses
 from typing import Final
 
 from bot.messages import Attention, Part
@@ -30,6 +29,7 @@ _DEEPEST: Final = 20
 _MOST_WORDS: Final = 20_000
 """Characters of new words that the flow reads; the whole is kept beside them."""
 _ADDRESS: Final = re.compile(r"[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,64}@[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,190}")
+_BRACKETED: Final = re.compile(r"<([^<>]*)>")
 _KIND: Final = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,67}")
 _MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,512})>")
 _BLOCKS_OF_WORDS: Final = ("text/plain", "text/html")
@@ -134,10 +134,9 @@ class Headers:
 
     def addresses(self, *names: str) -> list[str]:
         """All usable addresses of these headers, in small letters."""
-        pairs = getaddresses(
-            [value.replace("\n", " ").replace("\r", " ") for value in self.all(*names)], strict=False
-        )
-        return [found.lower() for _, found in pairs if _ADDRESS.fullmatch(found)]
+        pieces = (piece for value in self.all(*names) for piece in _bare(value).split(","))
+        found = ((_BRACKETED.findall(piece) or [piece])[-1].strip().lower() for piece in pieces)
+        return [address for address in found if _ADDRESS.fullmatch(address)]
 
 
 # --- headers ----------------------------------------------------------------------------------
@@ -156,6 +155,11 @@ def _header_text(value: str) -> str:
     return "".join(
         piece if isinstance(piece, str) else decode(piece, charset or "ascii") for piece, charset in pieces
     )
+
+
+def _bare(value: str) -> str:
+    """A header of addresses without names in quotation marks and without comments."""
+    return re.sub(r"\([^()]*\)", " ", re.sub(r'"(?:\\.|[^"\\])*"', " ", value))
 
 
 def _one_line(value: str) -> str:

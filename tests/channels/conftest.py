@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,11 @@ def post_world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
     """The service with e-mail on."""
-    given = {"smtp_url": office.url, "email_from": f"Line <{HOTLINE}>", "email_webhook_secret": SECRET}
+    given: dict[str, Any] = {
+        "smtp_url": office.url,
+        "email_from": f"Line <{HOTLINE}>",
+        "email_webhook_secret": SECRET,
+    }
     yield from make_world(
         post_database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **given
     )

@@ -6,6 +6,7 @@ A new channel is one module here that holds a :class:`Row`, and its name in ``te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,11 @@ class Failure:
     stopped: bool = False
 
 
+def nothing_outside() -> AbstractContextManager[Mapping[str, Any]]:
+    """Nothing beside the simulator."""
+    return nullcontext({})
+
+
 @dataclass(frozen=True)
 class Row:
     """One channel in the table."""
@@ -67,6 +73,8 @@ class Row:
     failures: tuple[Failure, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the world in which the channel is on."""
+    outside: Callable[[], AbstractContextManager[Mapping[str, Any]]] = nothing_outside
+    """What the channel needs beside the simulator; gives more settings for as long as it runs."""
     status_path: str | None = None
     """Where reports come in, if the provider makes any."""
     tap: Callable[[World, int], None] | None = None
