@@ -36,8 +36,17 @@ STAYS = timedelta(days=7)
 LONGEST_ANSWER = 1000
 
 
-def take(connection: Connection, service: Service, row: AnyRow, inbound: Inbound, now: datetime) -> None:
-    """A message of the worker: kept, and told to staff. Only the word for stop is obeyed at once."""
+def take(
+    connection: Connection,
+    service: Service,
+    row: AnyRow,
+    inbound: Inbound,
+    now: datetime,
+    *,
+    erases: bool = False,
+) -> None:
+    """A message of the worker: kept, and told to staff. Only stop, its taking back and the quick exit are
+    obeyed at once. ``erases``: what we sent can be taken off the worker's screen."""
     thread = Thread(row.conversation_id, row.address_id, row.channel)
     message = heard_row(service.sealer, thread, inbound, now)
     was_answered = _last_direction(connection, row.conversation_id) == "out"
@@ -45,11 +54,22 @@ def take(connection: Connection, service: Service, row: AnyRow, inbound: Inbound
     keep_parts(connection, service.sealer, message["id"], inbound, now)
     state = HUMAN
     letters: list[tuple[dict[str, object], str | None]] = []
-    if _says_stop(service, row, inbound):
+    command = _command(service, row, inbound)
+    if command == "stop":
         contacts.stop(connection, row.address_id, row.contact_id, StopReason.WORKER, now)
         words = service.catalogs.tongue(row.language).text(phrases.STOPPED)
         letters.append((_row(service.sealer, row, "out", words, now), outbox.STOP_CONFIRMATION))
         state = "ended"
+    elif command == "start" and _is_stopped(connection, row.address_id):
+        contacts.lift_stop(connection, row.address_id)
+        words = service.catalogs.tongue(row.language).text(phrases.STARTED)
+        letters.append((_row(service.sealer, row, "out", words, now), None))
+    elif command == "hide":
+        if erases:
+            taking_back = outbox.take_back(connection, row.address_id, row.channel, now)
+            connection.execute(insert(_outbox).values(**taking_back))
+        words = service.catalogs.tongue(row.language).text(phrases.HIDDEN)
+        letters.append((_row(service.sealer, row, "out", words, now), None))
     elif was_answered:
         outbox.notify(connection, "worker_wrote", now)
     opening.remark(connection, row.conversation_id, "worker_wrote", now)
@@ -109,11 +129,16 @@ def release(connection: Connection, conversation_id: str, now: datetime) -> None
     )
 
 
-def _says_stop(service: Service, row: AnyRow, inbound: Inbound) -> bool:
+def _command(service: Service, row: AnyRow, inbound: Inbound) -> str | None:
     if not isinstance(inbound.input, Text):
-        return False
+        return None
     tongue = service.catalogs.tongue(row.language)
-    return service.library.words.command(inbound.input.text, tongue, service.catalogs) == "stop"
+    return service.library.words.command(inbound.input.text, tongue, service.catalogs)
+
+
+def _is_stopped(connection: Connection, address_id: str) -> bool:
+    stopped = select(_stop.c.index).join(_address, _address.c.stop_index == _stop.c.index)
+    return connection.execute(stopped.where(_address.c.id == address_id)).first() is not None
 
 
 def _last_direction(connection: Connection, conversation_id: str) -> str | None:

@@ -176,7 +176,8 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
             _shut_out(connection, service, inbound, sender, now)
             return True
         if row is not None and row.state == handoff.HUMAN:
-            handoff.take(connection, service, row, inbound, now)
+            _keep_along(connection, service, row, inbound, now)
+            handoff.take(connection, service, row, inbound, now, erases=door.capabilities.erases)
             if door.capabilities.window:
                 waiting.end(connection, row.address_id, now)
             return True
@@ -327,6 +328,20 @@ def _came_along(
             who, where = standing.contact_id, standing.address_id
             contacts.give_phone(connection, service.sealer, who, where, inbound.shared, now)
     return standing
+
+
+def _keep_along(
+    connection: Connection, service: Service, row: AnyRow, inbound: Inbound, now: datetime
+) -> None:
+    """The same in a talk that is in a person's hands."""
+    if inbound.card or inbound.shared is not None:
+        standing, _ = steps.open_session(service, row, inbound.sender)
+        standing = _came_along(connection, service, standing, inbound, now)
+        connection.execute(
+            update(_conversation)
+            .where(_conversation.c.id == row.conversation_id)
+            .values(contact_id=standing.contact_id, audit_id=standing.audit_id)
+        )
 
 
 def _shut_out(

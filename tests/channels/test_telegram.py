@@ -499,6 +499,43 @@ def test_the_quick_exit_is_tried_again_when_telegram_is_away(chat: Chat) -> None
     assert chat.heard() == ["OK."]
 
 
+# --- with a person ----------------------------------------------------------------------------------
+
+
+def _with_a_person(chat: Chat) -> None:
+    chat.starts()
+    chat.taps("English")
+    chat.taps("Yes")
+    chat.says("PERSON")
+    (conversation,) = chat.world.rows(tables.Conversation)
+    assert conversation.state == "human"
+
+
+def test_the_quick_exit_works_in_a_talk_with_a_person(chat: Chat) -> None:
+    _with_a_person(chat)
+    chat.says("they are coming")
+    chat.says("hide")
+    assert chat.heard() == ["OK."]
+
+
+def test_a_number_handed_over_to_a_person_is_kept(chat: Chat) -> None:
+    audit_id = audited(chat)
+    _with_a_person(chat)
+    chat.does("contact")
+    chat.starts(CARD)
+    assert {row.how for row in chat.world.rows(tables.ContactAddress)} >= {"self", "shared"}
+    assert chat.world.rows(tables.Conversation)[-1].audit_id == audit_id
+
+
+def test_start_takes_a_block_back_in_a_talk_with_a_person(chat: Chat) -> None:
+    _with_a_person(chat)
+    chat.does("block")
+    assert chat.stops() == ["provider"]
+    chat.starts()
+    assert chat.stops() == []
+    assert chat.heard()[-1] == "OK. You will get messages from us again."
+
+
 # --- errors of the Bot API --------------------------------------------------------------------------
 
 
