@@ -30,6 +30,7 @@ from bot.outbox import REMINDER, STOP_CONFIRMATION, queue_row, take_back
 from bot.safety import PassWords
 from bot.service import Service
 from bot.storage.tables import Conversation, Message, Outbox, table
+from bot.storage.together import Rows, update_with
 from bot.storage.types import AnyRow, AnySelect
 from bot.transcript import Thread, heard_row, keep_parts, message_row
 
@@ -76,7 +77,6 @@ _MOVE: Final = update(_conversation).where(
     _conversation.c.id == bindparam("conversation_id"), _conversation.c.version == bindparam("version_read")
 )
 _ADD_MESSAGE: Final = insert(_message)
-_ADD_LETTER: Final = insert(_outbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +191,12 @@ def write(
     applied = effects.apply(connection, service.sealer, standing, sprint.events, now, matched)
     place = Place(standing.conversation_id, 0 if turn.number is None else turn.number + 1, sprint.ended)
     rendered = door.render(sprint.prompt, place)
-    _update(connection, service, applied, sprint, turn, now)
     erasing = _take_back(connection, door, applied, now)
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
     letters = erasing + letters
-    if messages:
-        connection.execute(_ADD_MESSAGE, messages)
+    _move(connection, service, applied, sprint, turn, now, [(_message, messages), (_outbox, letters)])
     if turn.inbound is not None and turn.inbound.parts:
         keep_parts(connection, service.sealer, messages[0]["id"], turn.inbound, now, masked=sprint.redact)
-    if letters:
-        connection.execute(_ADD_LETTER, letters)
     return rendered[0].text if door.capabilities.synchronous else ""
 
 
@@ -276,15 +272,19 @@ def _adopt(
     return replace(standing, attempt_id=adopted[0], audit_id=standing.audit_id or adopted[1])
 
 
-def _update(
+def _move(
     connection: Connection,
     service: Service,
     applied: effects.Applied,
     sprint: Sprint,
     turn: Turn,
     now: datetime,
+    rows: Rows,
 ) -> None:
-    """Move the conversation on, guarded by its version. Raises :class:`ConflictError` if it was moved already."""
+    """Move the conversation on, guarded by its version, and add ``rows``.
+
+    Raises :class:`ConflictError` if it was moved already.
+    """
     standing = applied.standing
     timer_at, timer_kind = _timer(sprint, now)
     values: dict[str, object] = {
@@ -313,8 +313,7 @@ def _update(
             # A person answers from here on; the worker's next words reach them and not the flow.
             values |= {"state": HUMAN, "timer_at": now + STAYS, "timer_kind": RELEASE}
     guard = {"conversation_id": standing.conversation_id, "version_read": turn.version or 0}
-    moved = connection.execute(_MOVE, values | guard)
-    if not moved.rowcount:
+    if not update_with(connection, _MOVE, guard, values, rows):
         raise ConflictError("the conversation was moved on by another writer")
     if sprint.ended and standing.channel is Channel.VOICE:
         connection.execute(
