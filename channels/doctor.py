@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -147,16 +146,12 @@ def _mailbox(settings: Settings) -> list[Finding]:
         return []
     try:
         place = mailbox.Place.parse(url)
-        box = mailbox.connected(place)
+        with mailbox.connected(place) as box:
+            idles = mailbox.can_idle(box)
     except ConfigurationError as error:
         return [Finding("error", "e-mail", str(error))]
     except mailbox.FAILURES as error:
         return [Finding("error", "e-mail", f"the mailbox cannot be opened ({type(error).__name__})")]
-    try:
-        idles = mailbox.can_idle(box)
-    finally:
-        with suppress(*mailbox.FAILURES):
-            box.logout()
     way = "tells when mail comes" if idles else "is asked every half minute (it has no IDLE)"
     after = (
         "mails stay on it, marked as seen" if place.keep else "mails are deleted on it when they are stored"

@@ -13,8 +13,8 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -102,8 +102,22 @@ class Place:
         return f"{self.user}@{self.host}:{self.port}/{self.folder}"
 
 
-def connected(place: Place) -> BaseMailBox:
-    """A signed-in connection with the folder opened. Raises what imaplib, imap-tools and sockets raise."""
+@contextmanager
+def connected(place: Place) -> Iterator[BaseMailBox]:
+    """A signed-in connection with the folder opened. Raises :data:`FAILURES` if there is none."""
+    box = _signed_in(place)
+    try:
+        yield box
+    finally:
+        try:
+            box.logout()
+        except FAILURES:
+            # The connection is broken already; its socket has to be closed all the same.
+            with suppress(*FAILURES):
+                box.client.shutdown()
+
+
+def _signed_in(place: Place) -> BaseMailBox:
     if place.scheme == "imaps":
         box: BaseMailBox = MailBox(
             place.host, place.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context()
@@ -192,8 +206,7 @@ class Reader:
     # --- one connection ------------------------------------------------------------------------
 
     def _stay(self, stop: threading.Event) -> None:
-        box = connected(self._place)
-        try:
+        with connected(self._place) as box:
             idles = can_idle(box)
             self._mended()
             while not stop.is_set():
@@ -203,9 +216,6 @@ class Reader:
                     _idle(box, stop)
                 else:
                     stop.wait(POLL_SECONDS)
-        finally:
-            with suppress(*FAILURES):
-                box.logout()
 
     def _mended(self) -> None:
         """Incidents about the connection are over."""
