@@ -43,6 +43,7 @@ from bot.service import Service, advance_clock, open_service, start_demo_clock
 from bot.settings import Settings, load
 from bot.storage.database import open_database
 from bot.storage.tables import Audit, table
+from channels.telegram import Telegram
 
 VAR = Path("var")
 FILE = VAR / "demo.json"
@@ -127,7 +128,7 @@ def run(port: int, simulator_port: int) -> int:
     signal.signal(signal.SIGTERM, on_signal)
     VAR.mkdir(mode=0o700, exist_ok=True)
     known = _known()
-    own_world = "TWILIO_API_BASE" in os.environ
+    own_world = _has_own_world()
     web, world = _free(port), _free(simulator_port)
     settings = _settings(known, web, world)
     service = _prepare(settings, known)
@@ -140,6 +141,8 @@ def run(port: int, simulator_port: int) -> int:
         ]
         try:
             _wait_until_ready(f"http://127.0.0.1:{web}/readyz", children, stop)
+            if not stop.is_set():
+                _introduce_bot(settings, world)
             _write(known | _addresses(web, None if own_world else world))
             if not stop.is_set():
                 _announce(known, web, None if own_world else world)
@@ -154,6 +157,16 @@ def run(port: int, simulator_port: int) -> int:
     return 0
 
 
+def _has_own_world() -> bool:
+    return "TWILIO_API_BASE" in os.environ
+
+
+def _introduce_bot(settings: Settings, world: int) -> None:
+    """Tell the make-believe Telegram where our bot listens."""
+    if settings.telegram_on and settings.telegram_api_base == f"http://127.0.0.1:{world}":
+        Telegram(settings).set_webhook(f"{settings.public_base_url}/channels/telegram")
+
+
 # --- preparing --------------------------------------------------------------------------------
 
 
@@ -163,13 +176,19 @@ def _known() -> dict[str, Any]:
         try:
             known: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
             if "twilio" in known:
-                return known
+                return {"telegram": _new_bot()} | known
         except ValueError:
             click.echo(f"{FILE} was damaged and is made anew", err=True)
     return {
         "twilio": {"account_sid": "AC" + secrets.token_hex(16), "auth_token": secrets.token_hex(16)},
+        "telegram": _new_bot(),
         "panel_token": secrets.token_urlsafe(24),
     }
+
+
+def _new_bot() -> dict[str, str]:
+    number = 10**9 + secrets.randbelow(10**9)
+    return {"token": f"{number}:{secrets.token_urlsafe(26)}", "secret": secrets.token_urlsafe(24)}
 
 
 def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
@@ -184,6 +203,12 @@ def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
         "TWILIO_CALLS_PER_SECOND": "5",
         "LOG_LEVEL": "WARNING",
     }
+    if not _has_own_world() and "TELEGRAM_API_BASE" not in os.environ:
+        defaults |= {
+            "TELEGRAM_BOT_TOKEN": known["telegram"]["token"],
+            "TELEGRAM_WEBHOOK_SECRET": known["telegram"]["secret"],
+            "TELEGRAM_API_BASE": f"http://127.0.0.1:{world}",
+        }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     return load()
@@ -267,6 +292,9 @@ def _world(
             }
             for number in (HOTLINE, CALLER)
         },
+        "telegram": {"token": settings.telegram_bot_token.get_secret_value(), "name": "Worker line"}
+        if settings.telegram_on
+        else None,
         "handsets": [
             {
                 "number": person.number,
