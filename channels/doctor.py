@@ -230,7 +230,7 @@ def _senders(settings: Settings) -> list[Finding]:
         sender = senders.get(number)
         if sender is None:
             findings.append(Finding("error", "WhatsApp", f"the sender for {country} is not of this account"))
-        elif sender.webhook is None or sender.webhook.callback_url != wanted:
+        elif (sender.webhook or {}).get("callback_url") != wanted:
             findings.append(
                 Finding("warning", "WhatsApp", f"set the webhook of the sender for {country} to {wanted}")
             )

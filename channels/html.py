@@ -63,7 +63,9 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """An element begins: blocks begin a line, quotes are marked."""
-        if tag in _BLOCKS or tag == "br":
+        if tag == "br":
+            self._end_line(blank=True)
+        elif tag in _BLOCKS:
             self._end_line()
         if tag in _VOID or len(self._open) >= _DEEPEST:
             return
@@ -91,7 +93,7 @@ class _Reader(HTMLParser):
         if any(name == "pre" for name, _ in self._open):
             for n, line in enumerate(data.split("\n")):
                 if n:
-                    self._end_line()
+                    self._end_line(blank=True)
                 self._line += line
             return
         self._line += re.sub(r"[ \t\r\n\f]+", " ", data)
@@ -102,9 +104,10 @@ class _Reader(HTMLParser):
         self._end_line()
         return re.sub(r"\n{3,}", "\n\n", "\n".join(self.lines)).strip("\n")
 
-    def _end_line(self) -> None:
+    def _end_line(self, *, blank: bool = False) -> None:
+        """End the line; an empty one is kept if it was meant (``blank``)."""
         line, self._line = self._line.strip(" "), ""
-        if line or (self.lines and self.lines[-1].strip("> ")):
+        if line or (blank and self.lines and self.lines[-1].strip("> ")):
             depth = sum(quotes for _, quotes in self._open)
             self.lines.append(f"{'>' * min(depth, 5)} {line}".strip() if depth else line)
 

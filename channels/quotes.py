@@ -17,9 +17,11 @@ MARK_END: Final = "-##"
 _LONGEST_ATTRIBUTION: Final = 3
 """Lines over which programs wrap "On …, … wrote:"."""
 
+_SHORTEST_WRAPPED: Final = 25
+
 _QUOTED: Final = re.compile(r"\s{0,3}[>＞|]")
 _MARKER: Final = re.compile(re.escape(MARK) + r".*" + re.escape(MARK_END))
-_COLON: Final = re.compile(r"[:：]\s*$")
+_COLON: Final = re.compile(r"[:：៖]\s*$")
 
 _ORIGINAL: Final = "|".join(
     (
@@ -52,17 +54,17 @@ _SEPARATOR: Final = re.compile(
 
 _FROM: Final = re.compile(
     r"\s*\*?(?:from|dari|daripada|de|mula sa|từ|จาก|发件人|寄件者|寄件人|差出人|送信者|보낸 사람|보낸사람|"
-    r"प्रेषक|से|প্রেরক|থেকে|அனுப்புநர்|ಇಂದ|පෙර|منجانب|از طرف|ပေးပို့သူ|မှ|ពី|ຈາກ)\*?\s*[:：]\s*\S",
+    r"प्रेषक|से|প্রেরক|থেকে|அனுப்புநர்|ಇಂದ|පෙර|منجانب|از طرف|ပေးပို့သူ|မှ|ពី|ຈາກ)\*?\s*[:：៖]\s*\S",
     re.IGNORECASE,
 )
-_HEADER: Final = re.compile(r"\s*\*?[^\s:：][^:：]{0,24}\*?\s*[:：]\s*\S")
+_HEADER: Final = re.compile(r"\s*\*?[^\s:：៖][^:：៖]{0,24}\*?\s*[:：៖]\s*\S")
 """A line like ``Sent: Monday``; two of them under a line with the sender make a quoted header."""
 
 _WROTE: Final = re.compile(
     r"(?:wrote|menulis|escreveu|escribió|sumulat|isinulat ni.*|nagsulat|đã viết|viết|เขียนว่า|เขียน|写道|寫道|"
     r"書きました|のメール|님이 작성|작성|썼습니다|ने लिखा|को लिखा|लिखते हैं|लिहिले|ने लिहिलं|लेख्नुभयो|ले लेख्यो|"
     r"লিখেছেন|লিখেছে|எழுதியது|எழுதினார்|ಬರೆದರು|ಬರೆದಿದ್ದಾರೆ|ලිව්වා|ලියා ඇත|نے لکھا|ရေးသားခဲ့သည်|ရေးခဲ့သည်|"
-    r"បានសរសេរ|ຂຽນວ່າ|ຂຽນ)\s*[:：]?\s*$",
+    r"បានសរសេរ|ຂຽນວ່າ|ຂຽນ)\s*[:：៖]?\s*$",
     re.IGNORECASE,
 )
 _DATED: Final = re.compile(
@@ -120,6 +122,9 @@ def _attribution(lines: list[str], n: int) -> int:
     joined = ""
     for length in range(1, _LONGEST_ATTRIBUTION + 1):
         if n + length > len(lines) or not (line := lines[n + length - 1].strip()) or _QUOTED.match(line):
+            return 0
+        if length == 2 and not (len(joined) >= _SHORTEST_WRAPPED and _DATED.search(joined)):
+            # So short a line was not wrapped by a program: a worker wrote it.
             return 0
         joined = f"{joined} {line}".strip()
         if len(joined) > 300:
