@@ -34,6 +34,10 @@ _PASS_WORD_FAILURES: Final = 2
 _UNKNOWN_BEFORE_OFFER: Final = 3
 _LISTED: Final = frozenset((Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE))
 _TIMED: Final = frozenset((Kind.DATE, Kind.TIME))
+_SHORT: Final = frozenset((*_LISTED, *_TIMED, Kind.NUMBER))
+"""Questions whose answer is a word or a number, so that it fits in the first line of a mail."""
+_LONGEST_CLOSING: Final = 80
+"""Characters of "Best regards" and a name under a mail."""
 
 
 def start(flow: Flow, context: Context, facts: Mapping[str, str], first: Input | None = None) -> Sprint:
@@ -224,21 +228,47 @@ def _answer(talk: Talk, given: Input) -> None:
         if command is not None:
             obey(talk, command)
             return
-    question = talk.question()
-    now = talk.context.now
-    answer = answers.read(ask, given, question.table, now)
-    if answer is None and isinstance(given, Text) and ask.kind in _LISTED:
-        answer = answers.read(ask, given, question.english, now)
+    answer = _read(talk, given)
+    if answer is None and isinstance(given, Text) and (parted := _first_line(given.text)):
+        answer = _read(talk, Text(parted[0])) if ask.kind in _SHORT else None
+        if answer is not None and not talk.mode and not talk.guarded:
+            _keep_aside(talk, Text(parted[1]))
     if answer is None and ask.skip and isinstance(given, Keys) and given.digits in _skip_keys(ask.kind):
         answer = Answer(SKIP)
     if answer is not None:
         _accept(talk, answer)
         return
-    command = command_in(talk, given) if isinstance(given, Text) else None
+    command = _command(talk, given) if isinstance(given, Text) else None
     if command is not None:
         obey(talk, command)
     else:
         _not_understood(talk, given)
+
+
+def _read(talk: Talk, given: Input) -> Answer | None:
+    """The answer that an input is, in the language of the talk, and where answers are listed in English too."""
+    question, now = talk.question(), talk.context.now
+    answer = answers.read(talk.ask, given, question.table, now)
+    if answer is None and isinstance(given, Text) and talk.ask.kind in _LISTED:
+        answer = answers.read(talk.ask, given, question.english, now)
+    return answer
+
+
+def _command(talk: Talk, given: Text) -> str | None:
+    """The global word that a text is, also above a closing and a name."""
+    return command_in(talk, given) or command_in(talk, Text(_above_closing(given.text)))
+
+
+def _first_line(text: str) -> tuple[str, str] | None:
+    """The first line of several, and what stands below it. None for a single line."""
+    head, _, rest = text.strip().partition("\n")
+    return (head.strip(), rest.strip()) if rest else None
+
+
+def _above_closing(text: str) -> str:
+    """A text without what people put under a mail: an empty line, "best regards" and a name."""
+    head, line, rest = text.strip().partition("\n")
+    return head if line and rest.startswith("\n") and len(rest) <= _LONGEST_CLOSING else text
 
 
 def _skip_keys(kind: Kind) -> frozenset[str]:
@@ -272,7 +302,8 @@ def _pass_word(talk: Talk, given: Input) -> None:
         obey(talk, command)
         return
     entry = given.digits if isinstance(given, Keys) else ""
-    entry = digits(normal(given.text)).replace(" ", "") if isinstance(given, Text) else entry
+    if isinstance(given, Text):
+        entry = digits(normal(_above_closing(given.text))).replace(" ", "")
     well_formed = entry.isascii() and entry.isdigit() and 4 <= len(entry) <= 8
     if ask.choose:
         _choose_pass_word(talk, entry, well_formed)

@@ -296,6 +296,30 @@ def test_expiry_goes_through_the_steps_named_for_it(tmp_path: Path, catalogs: Ca
 # --- what is not understood -----------------------------------------------------------------
 
 
+def test_an_answer_above_a_closing_and_a_name_is_understood_and_the_rest_is_kept(
+    thread: Conversation,
+) -> None:
+    question = thread.said
+    thread.take("Yes\n\nBest regards,\nSiti")
+    assert thread.said != question
+    thread.take("1\nand they hit my sister too")
+    kept = [
+        event.text for event in thread.of(Answered) if isinstance(event, Answered) and event.kind == "aside"
+    ]
+    assert kept[-1] == "and they hit my sister too"
+
+
+def test_stop_above_a_closing_is_obeyed(thread: Conversation) -> None:
+    thread.take("STOP\n\nBest regards,\nSiti")
+    assert thread.of(StopRequested)
+
+
+def test_code_above_a_closing_is_right(library: Library, catalogs: Catalogs) -> None:
+    written = Conversation(library, catalogs, SMS).begin("callback", CALLBACK_FACTS)
+    written.take("1", f"{PASS_WORD}\n\nSiti")
+    assert written.of(Verified)
+
+
 def test_third_unknown_answer_brings_an_offer(thread: Conversation) -> None:
     thread.take("1", "x", "x", "x")
     assert [option.code for option in thread.prompt.options] == ["person", "later", "go_on"]
