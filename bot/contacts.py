@@ -6,6 +6,7 @@ linked to contacts, and contacts are never merged by guess.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +15,10 @@ import phonenumbers
 from phonenumbers import timezone as phone_timezone
 from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
+from bot.audits import places
 from bot.callbacks.states import CallbackState
+from bot.clock import wall_time
+from bot.errors import InputError
 from bot.ids import new_id
 from bot.messages import Address, AddressKind, Reveal
 from bot.privacy.seal import Sealer
@@ -92,9 +96,17 @@ def country_of(address: Address) -> str | None:
 
 
 def timezone_of(address: Address) -> str | None:
-    """The first IANA zone in which a phone number can lie; None if that cannot be told."""
+    """The IANA zone in which a phone number lies, by its country where that has one; else the first in which
+    it can lie; None if that cannot be told."""
     number = _parsed(address)
-    zones = phone_timezone.time_zones_for_number(number) if number else ()
+    if number is None:
+        return None
+    country = phonenumbers.region_code_for_number(number)
+    if country:
+        with suppress(InputError):
+            return places.zone_of(country, None, number, wall_time().year)
+    # The zones of a number that belongs to no country of its code are those of all its countries.
+    zones = phone_timezone.time_zones_for_number(number)
     return zones[0] if zones and zones[0] != "Etc/Unknown" else None
 
 
