@@ -219,6 +219,20 @@ class Settings(BaseSettings):
         receives = self.imap_url.get_secret_value() or self.email_webhook_secret.get_secret_value()
         return bool(self.smtp_url.get_secret_value() and self.email_from and receives)
 
+    def channels_on(self) -> list[str]:
+        """The names of the channels that are set up."""
+        return [
+            name
+            for name, on in (
+                ("voice", self.voice_on),
+                ("sms", self.sms_on),
+                ("whatsapp", self.whatsapp_on),
+                ("telegram", self.telegram_on),
+                ("email", self.email_on),
+            )
+            if on
+        ]
+
     def check(self) -> None:
         """Refuse a start with half-set or weak secrets. Raises :class:`ConfigurationError`."""
         token = self.twilio_auth_token.get_secret_value()

@@ -74,7 +74,10 @@ def tidy(service: Service) -> None:
 
 def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, int, Callable[[], list[str]]]]:
     """Job, ids per job, and what finds the ids. Calls go one by one, so that workers dial side by side."""
-    limits = Limits(service.settings.twilio_calls_per_second, service.settings.twilio_call_slots)
+    settings = service.settings
+    limits = Limits(
+        settings.twilio_calls_per_second, settings.twilio_call_slots, tuple(settings.channels_on())
+    )
 
     def write(take: Callable[[Connection], list[str]]) -> Callable[[], list[str]]:
         def step() -> list[str]:

@@ -35,23 +35,27 @@ _PACE_ROW = "calls"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The provider's calls per second and how many calls may be under way."""
+    """The provider's calls per second, how many calls may be under way, and the channels that are set up.
+
+    A callback on a channel that is off waits: dialling it would only spend its attempts.
+    """
 
     calls_per_second: float
     slots: int
+    channels: tuple[str, ...] = (Channel.VOICE, Channel.SMS)
 
 
 def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits) -> list[str]:
     """Take the due callbacks that may be dialled at once; gives the ids of their new attempts."""
     _ensure_pace(database, wall)
     with database.read() as connection:
-        if not _anything_due(connection, now):
+        if not _anything_due(connection, now, limits):
             return []
     with database.write() as connection:
         allowed = _take_pace(connection, wall, limits)
         if not allowed:
             return []
-        claimed = _claim(connection, now, allowed)
+        claimed = _claim(connection, now, allowed, limits.channels)
         attempts = [_attempt_of(row, now, wall) for row in claimed]
         if attempts:
             connection.execute(insert(_attempt), attempts)
@@ -103,9 +107,11 @@ def _ensure_pace(database: Database, wall: datetime) -> None:
         return
 
 
-def _anything_due(connection: Connection, now: datetime) -> bool:
+def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool:
     due = select(_callback.c.id).where(
-        _callback.c.state == CallbackState.SCHEDULED, _callback.c.due_at <= now
+        _callback.c.state == CallbackState.SCHEDULED,
+        _callback.c.due_at <= now,
+        _callback.c.channel.in_(limits.channels),
     )
     return connection.execute(due.limit(1)).first() is not None
 
@@ -135,7 +141,9 @@ def _spend_pace(connection: Connection, calls: int, limits: Limits) -> None:
     connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=later))
 
 
-def _claim(connection: Connection, now: datetime, limit: int) -> list[dict[str, object]]:
+def _claim(
+    connection: Connection, now: datetime, limit: int, channels: tuple[str, ...]
+) -> list[dict[str, object]]:
     other = _callback.alias("other")
     due = (
         select(_callback.c.id, _callback.c.address_id)
@@ -143,6 +151,7 @@ def _claim(connection: Connection, now: datetime, limit: int) -> list[dict[str, 
             _callback.c.state == CallbackState.SCHEDULED,
             _callback.c.due_at <= now,
             _callback.c.window_end > now + LAST_START,
+            _callback.c.channel.in_(channels),
             # A phone shared by several workers rings for one of them at a time.
             ~exists().where(
                 other.c.address_id == _callback.c.address_id, other.c.state == CallbackState.DIALLING
