@@ -1,0 +1,47 @@
+"""One beat takes what is due, once, whoever beats."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from bot import tick
+from bot.storage import tables
+from tests.journeys.world import Worker, World
+
+TEXT = "They have not paid us since January and nobody helps us with it"
+
+
+def test_a_beat_with_nothing_due_asks_for_nothing(world: World) -> None:
+    assert list(tick.beat(world.service)) == []
+
+
+def test_clocks_that_beat_together_share_the_work(world: World) -> None:
+    world.interviewed(*(Worker(number=f"+62812000001{n:02}", alias=f"W-{n}") for n in range(10)))
+    world.at("2026-03-02T18:01:00+07:00")
+    list(tick.beat(world.service))
+    for n in range(5):
+        world.network.text(f"+62812000002{n:02}", TEXT)
+    world.network.idle()
+    world.pass_time(timedelta(seconds=2))
+    with ThreadPoolExecutor(4) as pool:
+        beats = list(pool.map(lambda _: list(tick.beat(world.service)), range(4)))
+    asked = [(work.job, each) for beat in beats for work in beat for each in work.ids]
+    assert len(asked) == len(set(asked))
+    assert sum(job == "deliver" for job, _ in asked) == 5
+    assert sum(job == "place" for job, _ in asked) + len(
+        [row for row in world.rows(tables.Callback) if row.state == "scheduled"]
+    ) == len(world.rows(tables.Callback))
+
+
+def test_jobs_carry_opaque_ids_only(world: World) -> None:
+    world.network.text("+6281277788899", TEXT)
+    world.network.idle()
+    for work in tick.beat(world.service):
+        assert all(len(each) == 32 and int(each, 16) for each in work.ids)
+
+
+def test_a_part_that_is_alive_writes_it_once(world: World) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: tick.alive(world.service, "web"), range(8)))
+    assert len([row for row in world.rows(tables.Heartbeat) if row.name == "web"]) == 1
