@@ -49,6 +49,8 @@ VAR = Path("var")
 FILE = VAR / "demo.json"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
+NOTICE = "HX" + "0" * 31 + "1"
+"""The notice that WhatsApp of the make-believe world has approved."""
 ALWAYS = "morning;lunch;afternoon;evening;night"
 _START_SECONDS = 60
 
@@ -200,6 +202,8 @@ def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
         "TWILIO_API_BASE": f"http://127.0.0.1:{world}",
         "TWILIO_SMS_FROM": HOTLINE,
         "TWILIO_VOICE_FROM": CALLER,
+        "TWILIO_WHATSAPP_FROM": HOTLINE,
+        "TWILIO_WHATSAPP_TEMPLATES": f"*={NOTICE}",
         "TWILIO_CALLS_PER_SECOND": "5",
         "LOG_LEVEL": "WARNING",
     }
@@ -289,9 +293,19 @@ def _world(
                 "voice_fallback_url": f"{base}/channels/voice/fallback",
                 "voice_status_url": f"{base}/channels/voice/status",
                 "sms_url": f"{base}/channels/sms#rc=3&rp=all",
+                "whatsapp_url": f"{base}/channels/whatsapp#rc=3&rp=all" if number == HOTLINE else None,
             }
             for number in (HOTLINE, CALLER)
         },
+        "contents": [
+            {
+                "sid": NOTICE,
+                "friendly_name": "notice",
+                "language": "en",
+                "types": {"twilio/text": {"body": "You have a message. Write to us to read it."}},
+                "approved": True,
+            }
+        ],
         "telegram": {"token": settings.telegram_bot_token.get_secret_value(), "name": "Worker line"}
         if settings.telegram_on
         else None,
