@@ -71,14 +71,20 @@ def mailbox(settings: Settings) -> None:
     Reader(open_service(settings), place).keep_reading(stop)
 
 
+def parts(settings: Settings) -> list[str]:
+    """The processes to run. Raises :class:`bot.errors.ConfigurationError` for a mailbox that cannot be meant."""
+    wanted = ["clock", *["jobs"] * settings.work_processes]
+    if settings.email_on and (url := settings.imap_url.get_secret_value()):
+        Place.parse(url)
+        wanted.append("mailbox")
+    return wanted
+
+
 def work(settings: Settings) -> int:
     """Run the clock and the workers until told to stop. Gives the exit code."""
     stop = _stop_on_signal()
     open_service(settings).database.dispose()
-    wanted = ["clock", *["jobs"] * settings.work_processes]
-    if settings.email_on and settings.imap_url.get_secret_value():
-        Place.parse(settings.imap_url.get_secret_value())
-        wanted.append("mailbox")
+    wanted = parts(settings)
     with queue.kept(settings) as redis:
         running = [processes.start([__file__, part]) for part in wanted]
         log.info("working", processes=len(running))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -19,13 +20,18 @@ from imap_tools.mailbox import BaseMailBox
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+import worker
 from bot.errors import ConfigurationError
+from bot.privacy import keys
+from bot.privacy.keys import Keyring
+from bot.settings import Settings
 from bot.storage import tables
+from bot.storage.database import open_database
 from channels import doctor, mailbox, mime
 from channels.mailbox import Place, Reader
 from tests.channels.post import WORKER, PostOffice, free_port, letter, reply
 from tests.channels.test_email import REPORT, last
-from tests.journeys.world import World
+from tests.journeys.world import ROOT, World
 
 USER, PASSWORD = "hotline", "p@ss/word"
 START_SECONDS = 20.0
@@ -333,3 +339,62 @@ def _secret(value: str) -> object:
     from pydantic import SecretStr
 
     return SecretStr(value)
+
+
+# --- the process --------------------------------------------------------------------------------------
+
+
+def test_a_process_reads_the_mailbox_until_it_is_told_to_stop(
+    office: PostOffice, url: str, box: BaseMailBox, sqlite_url: str, ring: Keyring, tmp_path: Path
+) -> None:
+    keys.write(tmp_path / "keys.json", ring)
+    environment = os.environ | {
+        "DATABASE_URL": sqlite_url,
+        "VOICEBACK_KEYS": str(tmp_path / "keys.json"),
+        "SMTP_URL": office.url,
+        "EMAIL_FROM": "hotline@voiceback.example",
+        "IMAP_URL": url,
+    }
+    put(box, letter(REPORT))
+    database = open_database(sqlite_url)
+    command = [sys.executable, str(ROOT / "worker.py"), "mailbox"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log)
+    try:
+        eventually(lambda: inside(box) == [], 60)
+        with database.read() as connection:
+            taken = connection.execute(text("SELECT direction FROM message ORDER BY id")).scalars().all()
+            alive = connection.execute(text("SELECT name FROM heartbeat")).scalars().all()
+        assert taken == ["in", "out"]
+        assert mailbox.PART in alive
+    finally:
+        database.dispose()
+        process.terminate()
+        assert process.wait(20) == 0
+    said = (tmp_path / "log").read_text()
+    assert not any(word in said for word in (WORKER, "hit me", "p%40ss", PASSWORD))
+
+
+def test_a_process_for_the_mailbox_runs_only_where_there_is_one(office: PostOffice) -> None:
+    given = {"smtp_url": office.url, "email_from": "a@b.example", "work_processes": 1}
+    secret = {"email_webhook_secret": "0123456789abcdef"}
+    with_mailbox = {"imap_url": "imaps://a:b@mail.example"}
+    assert worker.parts(Settings.model_validate(given | secret)) == ["clock", "jobs"]
+    assert worker.parts(Settings.model_validate(given | with_mailbox)) == ["clock", "jobs", "mailbox"]
+    with pytest.raises(ConfigurationError):
+        worker.parts(Settings.model_validate(given | {"imap_url": "pop3://a:b@mail.example"}))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"email_from": "no address"},
+        {"email_from": f"{'a' * 25}@b.example"},
+        {"email_webhook_secret": "short"},
+    ],
+)
+def test_a_start_with_settings_that_cannot_work_is_refused(wrong: dict[str, str]) -> None:
+    given = {"smtp_url": "smtp://127.0.0.1", "email_from": "a@b.example", "email_webhook_secret": "0" * 16}
+    Settings.model_validate(given).check()
+    with pytest.raises(ConfigurationError):
+        Settings.model_validate(given | wrong).check()
