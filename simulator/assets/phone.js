@@ -190,7 +190,7 @@ function drawTexts(open) {
     const body = make("span", message.body || "(removed)");
     body.dir = "auto";
     const state = message.mine ? "sent" : message.status + (message.error ? ` (${message.error})` : "");
-    item.append(body, ...taps(message), make("span", `${clock(message.at)} · ${message.other} · ${state}`, "when"));
+    item.append(body, taps(message), make("span", `${clock(message.at)} · ${message.other} · ${state}`, "when"));
     return item;
   }));
   if (box.dataset.drawn !== before) box.scrollTop = box.scrollHeight;
@@ -198,14 +198,16 @@ function drawTexts(open) {
 
 // The buttons, or the entries of the list, of a WhatsApp message.
 function taps(message) {
-  return message.options.map((option, index) => {
-    const button = make("button", option.title, "quiet tap");
+  const row = make("div", "", "buttons");
+  row.append(...message.options.map((option, index) => {
+    const button = make("button", option.title, "quiet");
     button.type = "button";
     button.dir = "auto";
     if (option.description) button.title = option.description;
     button.onclick = () => send("/sim/tap", { message: message.sid, index });
     return button;
-  });
+  }));
+  return row;
 }
 
 function drawEarlier(open) {
