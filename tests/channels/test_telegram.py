@@ -401,6 +401,25 @@ def test_a_callback_without_a_number_comes_in_the_same_chat(chat: Chat) -> None:
     assert (callback.channel, address[callback.address_id]) == ("telegram", "telegram")
 
 
+def test_a_callback_in_the_same_chat_opens_at_her_time_and_tells_nothing_before_it_is_safe(
+    any_chat: Chat,
+) -> None:
+    chat = any_chat
+    chat.starts()
+    _asks_for_a_call(chat)
+    before = len(chat.heard())
+    chat.world.at("2026-03-02T17:59:00+00:00")
+    chat.world.run()
+    assert len(chat.heard()) == before
+    chat.world.at("2026-03-02T18:01:00+00:00")
+    chat.world.run()
+    (opening,) = chat.heard()[before:]
+    assert chat.buttons()[0] == "Yes"
+    assert not any(word in opening.lower() for word in ("factory", "audit", "complain", "work", "pay"))
+    (attempt,) = chat.world.rows(tables.Attempt)
+    assert (attempt.channel, attempt.state) == ("telegram", "answered")
+
+
 def test_a_callback_to_a_number_that_was_handed_over_is_a_call_at_her_time(chat: Chat) -> None:
     chat.starts()
     chat.does("contact")
