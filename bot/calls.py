@@ -90,11 +90,7 @@ def keep_recording(service: Service, inbound: Inbound, conversation_id: str, rec
     It does not stand for its turn, which may come later and bring the sign of danger with it; only if the
     call ends without that turn is the speech taken as the answer (:func:`hang_up`).
     """
-    with service.database.write() as connection:
-        row = steps.load(connection, conversation_id)
-        if row is None or row.call_id != _call_id(inbound):
-            raise NotFound("a recording of a call that is not known")
-        effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
+    steps.retrying(lambda: _keep_recording(service, inbound, conversation_id, recording))
 
 
 def break_off(service: Service, inbound: Inbound, conversation_id: str | None) -> Prompt:
@@ -229,6 +225,14 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
         unheard = effects.unheard_recording(connection, conversation_id)
         sprint = steps.run(lambda: _last_sprint(session, context, unheard))
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+
+
+def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
+    with service.database.write() as connection:
+        row = steps.load(connection, conversation_id)
+        if row is None or row.call_id != _call_id(inbound):
+            raise NotFound("a recording of a call that is not known")
+        effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
 
 
 def _last_sprint(session: Session, context: Context, unheard: str | None) -> Sprint:

@@ -99,15 +99,6 @@ def test_a_worker_that_dies_while_it_dials_leaves_an_attempt_that_is_spent(world
     assert world.callback()["due_at"] >= "2026-03-03"
 
 
-def test_a_shared_phone_rings_for_one_worker_at_a_time(world: World) -> None:
-    world.interviewed(Worker(alias="W-1", script="manual"), Worker(alias="W-2", script="manual"))
-    world.at(EVENING)
-    for _ in range(4):
-        world.pass_time(timedelta(seconds=2))
-        world.beat()
-    assert len(world.network.calls()) == 1
-
-
 def test_calls_are_started_at_the_pace_of_the_provider(world: World) -> None:
     world.interviewed(*many(10))
     world.at(EVENING)
@@ -213,6 +204,16 @@ def test_a_call_that_still_waits_at_the_provider_when_the_window_ends_is_cancell
     assert "canceled" in {call["status"] for call in world.network.calls()}
     dispositions = {each["attempts"][0]["disposition"] for each in world.callbacks()}
     assert "expired" in dispositions
+
+
+def test_a_shared_phone_rings_for_one_worker_at_a_time(slow_provider: World) -> None:
+    world = slow_provider
+    world.interviewed(Worker(alias="W-1", script="manual"), Worker(alias="W-2", script="manual"))
+    world.at(EVENING)
+    for _ in range(4):
+        world.pass_time(timedelta(seconds=2))
+        world.beat()
+    assert len(world.network.calls()) == 1
 
 
 # --- a provider that errs ---------------------------------------------------------------------------
