@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 import click
@@ -49,6 +49,7 @@ VAR = Path("var")
 FILE = VAR / "demo.json"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
+MAIL = "line@voiceback.example"
 NOTICE = "HX" + "0" * 31 + "1"
 """The notice that WhatsApp of the make-believe world has approved."""
 ALWAYS = "morning;lunch;afternoon;evening;night"
@@ -132,7 +133,7 @@ def run(port: int, simulator_port: int) -> int:
     known = _known()
     own_world = _has_own_world()
     web, world = _free(port), _free(simulator_port)
-    settings = _settings(known, web, world)
+    settings = _settings(known, web, world, _free(8025))
     service = _prepare(settings, known)
     with queue.kept(settings) as redis:
         panel = _Panel(service, known)
@@ -178,12 +179,13 @@ def _known() -> dict[str, Any]:
         try:
             known: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
             if "twilio" in known:
-                return {"telegram": _new_bot()} | known
+                return {"telegram": _new_bot(), "mail_secret": secrets.token_urlsafe(24)} | known
         except ValueError:
             click.echo(f"{FILE} was damaged and is made anew", err=True)
     return {
         "twilio": {"account_sid": "AC" + secrets.token_hex(16), "auth_token": secrets.token_hex(16)},
         "telegram": _new_bot(),
+        "mail_secret": secrets.token_urlsafe(24),
         "panel_token": secrets.token_urlsafe(24),
     }
 
@@ -193,7 +195,7 @@ def _new_bot() -> dict[str, str]:
     return {"token": f"{number}:{secrets.token_urlsafe(26)}", "secret": secrets.token_urlsafe(24)}
 
 
-def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
+def _settings(known: dict[str, Any], web: int, world: int, post: int) -> Settings:
     """The demo's settings; they go to the children through the environment. What is set already wins."""
     defaults = {
         "PUBLIC_BASE_URL": f"http://127.0.0.1:{web}",
@@ -212,6 +214,12 @@ def _settings(known: dict[str, Any], web: int, world: int) -> Settings:
             "TELEGRAM_BOT_TOKEN": known["telegram"]["token"],
             "TELEGRAM_WEBHOOK_SECRET": known["telegram"]["secret"],
             "TELEGRAM_API_BASE": f"http://127.0.0.1:{world}",
+        }
+    if not _has_own_world() and "SMTP_URL" not in os.environ:
+        defaults |= {
+            "SMTP_URL": f"smtp://127.0.0.1:{post}",
+            "EMAIL_FROM": MAIL,
+            "EMAIL_WEBHOOK_SECRET": known["mail_secret"],
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -309,6 +317,7 @@ def _world(
         "telegram": {"token": settings.telegram_bot_token.get_secret_value(), "name": "Worker line"}
         if settings.telegram_on
         else None,
+        "mail": _post_office(settings, known),
         "handsets": [
             {
                 "number": person.number,
@@ -338,6 +347,19 @@ def _world(
         *("-m", "simulator", "--config", str(path), "--port", str(port)),
         *("--state", str(folder / "state.json")),
     )
+
+
+def _post_office(settings: Settings, known: dict[str, Any]) -> dict[str, Any] | None:
+    """The make-believe post, unless mail goes to a real server."""
+    server = urlsplit(settings.smtp_url.get_secret_value())
+    if settings.email_webhook_secret.get_secret_value() != known["mail_secret"]:
+        return None
+    return {
+        "address": MAIL,
+        "url": f"{settings.public_base_url}/channels/email",
+        "secret": known["mail_secret"],
+        "port": server.port,
+    }
 
 
 class _Panel:

@@ -63,6 +63,17 @@ class TelegramConfig:
 
 
 @dataclass(frozen=True)
+class MailConfig:
+    """The customer's mail address, where mail for it is handed over and with which secret that is signed, and the
+    port of the SMTP server (0 takes a free one)."""
+
+    address: str
+    url: str
+    secret: str
+    port: int = 0
+
+
+@dataclass(frozen=True)
 class Action:
     """A button on the phone page; the simulator itself posts ``form`` to ``url`` with ``headers``."""
 
@@ -102,6 +113,7 @@ class Config:
     actions: tuple[Action, ...] = ()
     links: tuple[Link, ...] = ()
     telegram: TelegramConfig | None = None
+    mail: MailConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -131,6 +143,8 @@ def parse_config(data: object) -> Config:
         values["telegram"] = _build(TelegramConfig, values["telegram"], "telegram")
         if not re.fullmatch(r"\d{1,19}:[A-Za-z0-9_-]{1,128}", str(values["telegram"].token)):
             raise ConfigError("telegram: token must look like 123456:letters")
+    if values.get("mail") is not None:
+        values["mail"] = _build(MailConfig, values["mail"], "mail")
     values["contents"] = tuple(parse_content(row) for row in values.get("contents", []))
     if "default_script" in values:
         values["default_script"] = parse_script(values["default_script"])

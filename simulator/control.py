@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -46,6 +46,23 @@ class Refused(Exception):
         super().__init__(reason)
 
 
+class Counted(Protocol):
+    """What the control needs of the post, which stands on the control itself."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many mails are on their way."""
+        ...
+
+    async def drop(self) -> None:
+        """Forget what is on its way."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all mails."""
+        ...
+
+
 @dataclass(frozen=True)
 class Control:
     """The control API of one world."""
@@ -56,6 +73,7 @@ class Control:
     webhooks: Webhooks
     media: Media
     updates: Updates
+    post: Counted
 
     def routes(self) -> list[web.RouteDef]:
         """The routes under ``/sim``."""
@@ -142,6 +160,7 @@ class Control:
             "messages": self.office.in_flight,
             "webhooks": self.webhooks.in_flight,
             "telegram": self.updates.in_flight,
+            "mail": self.post.in_flight,
         }
 
     async def audio(self, request: web.Request) -> web.Response:
@@ -167,6 +186,8 @@ class Control:
         await self.office.close()
         await self.webhooks.drop()
         await self.updates.drop()
+        await self.post.drop()
+        self.post.clear()
         self.world.clear()
         self.webhooks.log.clear()
         self.webhooks.chaos = Chaos(self.world.config.chaos)

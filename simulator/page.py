@@ -20,11 +20,17 @@ from aiohttp import web
 from simulator.calls import Switchboard
 from simulator.control import encode
 from simulator.people import People
+from simulator.post import Post
 from simulator.records import WHATSAPP, Call, Handset, Json, Message, country_of
 from simulator.scripts import PRESETS
 from simulator.world import World
 
-ASSETS = {"phone.js": "text/javascript", "telegram.js": "text/javascript", "phone.css": "text/css"}
+ASSETS = {
+    "phone.js": "text/javascript",
+    "telegram.js": "text/javascript",
+    "mail.js": "text/javascript",
+    "phone.css": "text/css",
+}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self' blob:; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,6 +51,7 @@ class Page:
     world: World
     switchboard: Switchboard
     people: People
+    post: Post
     _streams: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def routes(self) -> list[web.RouteDef]:
@@ -174,6 +181,7 @@ class Page:
             "note": handset.note,
             "manual": bool(live and live.callee.script.answer == "manual"),
             "telegram": self.people.view(handset.number),
+            "mail": self.post.view(handset.number),
             "live": _call_view(call) if call else None,
             "calls": [_call_view(each) for each in ended[-CALLS_SHOWN:]],
             "messages": [

@@ -24,6 +24,7 @@ from simulator.messages import PostOffice
 from simulator.pace import Pace
 from simulator.page import Page
 from simulator.people import People
+from simulator.post import Post
 from simulator.rest import Handler, Rest, refusal
 from simulator.state import StateFile
 from simulator.updates import Updates
@@ -51,14 +52,20 @@ class Simulator:
         self.updates = Updates(self.world.chats, self.webhooks, pace, config.webhook_timeout)
         people = People(self.world, self.updates)
         bot = BotApi(self.world, self.updates, self.webhooks, pace.real(config.hang_seconds))
-        self.page = Page(self.world, self.switchboard, people)
+        self.post = Post(self.world, self.webhooks, pace, config.webhook_timeout)
+        self.page = Page(self.world, self.switchboard, people, self.post)
         rest = Rest(self.world, self.switchboard, self.office, self.webhooks, pace)
-        control = Control(self.world, self.switchboard, self.office, self.webhooks, media, self.updates)
-        self._state = StateFile(self.world, state) if state else None
+        control = Control(
+            self.world, self.switchboard, self.office, self.webhooks, media, self.updates, self.post
+        )
+        self._state = StateFile(self.world, self.post, state) if state else None
         self._saver: asyncio.Task[None] | None = None
         self._app = web.Application(client_max_size=LARGEST_UPLOAD, middlewares=[_calm])
         self._app.add_routes(
-            [*rest.routes(), *control.routes(), *people.routes(), *bot.routes(), *self.page.routes()]
+            [
+                *(*rest.routes(), *control.routes(), *people.routes(), *bot.routes(), *self.post.routes()),
+                *self.page.routes(),
+            ]
         )
         self._runner: web.AppRunner | None = None
 
@@ -68,6 +75,7 @@ class Simulator:
             self._state.load()
         await self.webhooks.open()
         await self.updates.open()
+        await self.post.open(host)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, backlog=1024)
@@ -91,6 +99,7 @@ class Simulator:
         await self.office.close()
         await self.webhooks.close()
         await self.updates.close()
+        await self.post.close()
         if self._state:
             self._state.save()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from simulator.contents import Content
 from simulator.errors import ConfigError
+from simulator.post import Post
 from simulator.records import LIVE_CALL, Call, Handset, Json, Message, Recording, now
 from simulator.scripts import parse_script
 from simulator.world import World
@@ -25,8 +26,9 @@ MESSAGES_KEPT = 5000
 class StateFile:
     """Keeps one world in one file."""
 
-    def __init__(self, world: World, path: Path) -> None:
+    def __init__(self, world: World, post: Post, path: Path) -> None:
         self._world = world
+        self._post = post
         self._path = path
         self._saved_version = -1
 
@@ -71,6 +73,7 @@ class StateFile:
             "heard": [[*pair, at.isoformat()] for pair, at in world.heard.items()],
             "errors": world.errors,
             "telegram": world.chats.dump(),
+            "mail": self._post.dump(),
         }
 
     def _restore(self, data: Json) -> None:
@@ -96,6 +99,7 @@ class StateFile:
             world.heard[(number, line)] = datetime.fromisoformat(at)
         if "telegram" in data:
             world.chats.restore(data["telegram"])
+        self._post.restore(data.get("mail", {}))
 
     def _restore_handset(self, row: Json) -> None:
         """The configuration wins where it describes the handset; what its owner does is kept as it was set."""

@@ -455,6 +455,8 @@ def network_configuration(url: str, **changes: Any) -> Json:
         "whatsapp_url": f"{url}/channels/whatsapp#rc=3&rp=all",
     }
     notice = {"twilio/text": {"body": "You have a message. Write to us to read it."}}
+    if "mail" in changes:
+        changes["mail"] = {"url": f"{url}/channels/email"} | changes["mail"]
     return {
         "account_sid": ACCOUNT,
         "auth_token": TOKEN,
