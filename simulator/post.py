@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -76,6 +77,8 @@ class Post:
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         if self._config is None:
             return
+        # aiosmtpd tells whole dialogues, with addresses.
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: smtp.SMTP(self, hostname=DOMAIN, data_size_limit=LONGEST_LETTER, loop=loop),
