@@ -23,6 +23,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, formataddr, parseaddr
 
+import structlog
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
@@ -56,6 +57,8 @@ from bot.steps import Place
 from channels import mime, smtp
 from channels.base import written
 from channels.quotes import MARK, MARK_END
+
+log = structlog.get_logger()
 
 SIGNATURE = "X-Voiceback-Signature"
 TIMESTAMP = "X-Voiceback-Timestamp"
@@ -97,7 +100,11 @@ class Email:
         request.max_content_length = mime.MOST_BYTES
         raw = request.get_data(cache=False)
         self._check(claimed, given, raw)
-        mail = mime.read(raw)
+        try:
+            mail = mime.read(raw)
+        except Exception as error:  # its text may hold what no log may; the mail is kept all the same
+            log.error("mail_unreadable", error=type(error).__name__)
+            return [self.unreadable(raw)]
         if mail is None:
             raise BadRequest("the body is not a mail: it has no From")
         return self.take(mail)

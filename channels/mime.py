@@ -32,6 +32,8 @@ _ADDRESS: Final = re.compile(r"[^\s@<>\"(),:;\\\[\]\x00-\x1f]{1,64}@[^\s@<>\"(),
 _BRACKETED: Final = re.compile(r"<([^<>]*)>")
 _KIND: Final = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,67}")
 _MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,512})>")
+_BROKEN: Final = (ValueError, LookupError, MessageError, TypeError, AttributeError)
+"""What the standard library raises about mails that are broken enough."""
 _BLOCKS_OF_WORDS: Final = ("text/plain", "text/html")
 
 _DAEMONS: Final = re.compile(
@@ -193,9 +195,7 @@ def _references(message: Message, headers: Headers) -> Iterator[str]:
 
 def _names_inside(part: Message) -> Iterator[str]:
     if part.get_content_type() == "message/rfc822":
-        payload = part.get_payload()
-        inner = payload[0] if isinstance(payload, list) and payload else None
-        if isinstance(inner, Message):
+        for inner in _children(part)[:1]:
             yield from _MESSAGE_ID.findall(Headers(inner).first("message-id"))
         return
     text = _decoded(part)
@@ -233,7 +233,7 @@ def _walk(message: Message, depth: int = 0) -> Iterator[Message]:
 
 
 def _children(message: Message) -> list[Message]:
-    payload = message.get_payload()
+    payload = message.get_payload() if message.is_multipart() else []
     return [part for part in payload if isinstance(part, Message)] if isinstance(payload, list) else []
 
 
@@ -262,7 +262,7 @@ def _disposition(part: Message) -> str:
 def _filename(part: Message) -> str:
     try:
         name = part.get_filename() or ""
-    except (MessageError, ValueError, LookupError, TypeError):
+    except _BROKEN:
         return "?"
     return _one_line(_header_text(name))[:200]
 
@@ -308,25 +308,28 @@ def _unflowed(part: Message, text: str) -> str:
 
 def _payload(part: Message) -> bytes:
     """The bytes of a leaf; those of a mail inside the mail are its own source."""
-    if part.get_content_maintype() == "message":
-        inner = part.get_payload()
-        if isinstance(inner, list):
-            return b"\n".join(_source(each) for each in inner if isinstance(each, Message))
+    if part.get_content_maintype() == "message" and (inner := _children(part)):
+        return b"\n".join(_source(each) for each in inner)
     try:
         found = part.get_payload(decode=True)
-    except (ValueError, LookupError, MessageError):
+    except _BROKEN:
         found = None
     if isinstance(found, bytes):
         return found
-    raw = part.get_payload()
-    return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else b""
+    return _source(part)
 
 
 def _source(message: Message) -> bytes:
     try:
         return message.as_bytes()
-    except (ValueError, LookupError, MessageError, TypeError, AttributeError):
-        return str(message.get_payload()).encode("utf-8", "replace")
+    except _BROKEN:
+        # The standard library stumbles over some broken headers; without them it gives the lines below.
+        for name in ("content-type", "content-transfer-encoding", "content-disposition"):
+            del message[name]
+    try:
+        return message.as_bytes()
+    except _BROKEN:
+        return b""
 
 
 def _decoded(part: Message) -> str:

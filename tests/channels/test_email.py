@@ -519,6 +519,7 @@ def test_delivery_reports_have_no_webhook_of_their_own(post_world: World) -> Non
 
 @settings(
     max_examples=40,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -569,7 +570,22 @@ _LINES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+def test_a_mail_that_nobody_can_read_is_kept_as_it_came(
+    post_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(_raw: bytes) -> None:
+        raise AttributeError
+
+    monkeypatch.setattr(mime, "read", stumble)
+    raw = letter(REPORT).as_bytes()
+    assert deliver(post_world, raw).status_code == 200
+    assert deliver(post_world, raw).status_code == 200
+    (row,) = post_world.rows(tables.Attachment)
+    sealer = post_world.service.sealer
+    assert sealer.open_bytes(f"attachment.content_sealed:{row.id}", row.content_sealed) == raw
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(lines=_LINES)
 def test_no_mail_whatever_breaks_the_reading(lines: list[str]) -> None:
     raw = "\n".join(lines).encode("latin-1")
