@@ -163,7 +163,7 @@ def _call_of(
         standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
         return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
     if inbound.sender is None:
-        return _Call(HOTLINE, _hotline_facts(None), standing, None)
+        return _Call(HOTLINE, _hotline_facts(None) | {"reachable": "no"}, standing, None)
     known = contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
     standing = replace(standing, address_id=known.id)
     if inbound.line in service.settings.twilio_voice_from and (

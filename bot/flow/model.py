@@ -40,6 +40,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "has_pass_word": ("yes", "no"),
         "text_allowed": ("yes", "no"),
         "language_known": ("yes", "no"),
+        "reachable": ("yes", "no"),
         "first_words": ("yes", "no"),
         "round": ("1", "2", "3"),
         "severity": ("none", "S4", "S3", "S2", "S1"),

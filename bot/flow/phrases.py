@@ -89,6 +89,7 @@ NEUTRAL_HELP: Final = N_(
     "You can write STOP for no more messages, LANGUAGE for another language, or LATER for a better time."
 )
 PERSON_VOICE: Final = N_("Thank you. A person will call you as soon as possible. Goodbye.")
+PERSON_UNREACHABLE: Final = N_("That is all right. You can call again at any time. Goodbye.")
 PERSON_TEXT: Final = N_("Thank you. A person will answer you here as soon as possible.")
 PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
 TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")
@@ -179,7 +180,16 @@ SPOKEN: Final = (
     *PRESS_YES_NO.values(),
     *PRESS.values(),
     *(TO_SKIP, ENTER_NUMBER, ENTER_DATE, ENTER_TIME, ENTER_PASS_WORD, SPEAK),
-    *(NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, PERSON_VOICE, PERSON_WILL_CALL, TEXT_WILL_COME, CALL_LATER),
+    *(
+        NOT_UNDERSTOOD,
+        GOODBYE,
+        WRONG_TIME,
+        PERSON_VOICE,
+        PERSON_UNREACHABLE,
+        PERSON_WILL_CALL,
+        TEXT_WILL_COME,
+        CALL_LATER,
+    ),
     *(
         COVER_FIRST,
         COVER_SECOND,

@@ -138,7 +138,8 @@ class Talk:
     def hand_off(self, reason: str) -> None:
         """Give the conversation to a person: that ends it for the engine."""
         self.events.append(HandoffRequested(reason))
-        self.end(Outcome.HANDED_OFF, phrases.PERSON_VOICE if self.keypad else phrases.PERSON_TEXT)
+        spoken = phrases.PERSON_UNREACHABLE if self.values.get("reachable") == "no" else phrases.PERSON_VOICE
+        self.end(Outcome.HANDED_OFF, spoken if self.keypad else phrases.PERSON_TEXT)
 
     def stop(self) -> None:
         """The worker wants no more contact: nothing is asked any more, one neutral text confirms it."""

@@ -217,6 +217,15 @@ def test_a_withheld_number_is_heard_all_the_same(sqlite_world: World, sender: st
     assert case.category == "dismissal"
 
 
+def test_a_withheld_caller_is_promised_no_call_that_nobody_can_make(sqlite_world: World) -> None:
+    world = sqlite_world
+    told = heard(ring(world, keyed("1", "1", "2", "1", "2", "2", "2", "2", "1"), "anonymous"))
+    assert "Do you want us to call you back?" not in told
+    asked_for_a_person = heard(ring(world, keyed("1", "1", "2", "0"), "anonymous"))
+    assert "That is all right. You can call again at any time. Goodbye." in asked_for_a_person
+    assert not any("will call you" in text for text in told + asked_for_a_person)
+
+
 def test_a_caller_chooses_a_code_and_is_called_back(world: World) -> None:
     pressed = ("1", "1", "2", "1", "2", "2", "2", "2", "1", "1", "5566#", "4")
     call = ring(world, keyed(*pressed))
