@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Final
@@ -103,6 +103,8 @@ class Applied:
     """The worker asked on the telephone to be written to."""
     hidden: bool
     """The worker took the quick exit: what we sent is to leave her screen."""
+    answers: list[dict[str, object]] = field(repr=False)
+    """Rows of answers that nothing refers to yet: the caller writes them together with the conversation."""
 
 
 def apply(
@@ -239,14 +241,16 @@ class _Writing:
         self.outcome = event.outcome
 
     def finish(self) -> Applied:
-        """Write what was gathered: answers with their recordings, the case, the end of an attempt."""
-        if self.answers:
-            self.connection.execute(_ADD_ANSWER, self.answers)
-            for provider_id, answer_id in self.recordings:
-                keep_recording(
-                    self.connection, self.standing.conversation_id, provider_id, self.now, answer_id=answer_id
-                )
-            self.standing = replace(self.standing, answers=self.standing.answers + len(self.answers))
+        """Write what was gathered: spoken answers with their recordings, the case, the end of an attempt."""
+        answers = self.answers
+        self.standing = replace(self.standing, answers=self.standing.answers + len(answers))
+        if self.recordings:
+            self.connection.execute(_ADD_ANSWER, answers)
+            answers = []
+        for provider_id, answer_id in self.recordings:
+            keep_recording(
+                self.connection, self.standing.conversation_id, provider_id, self.now, answer_id=answer_id
+            )
         if self.raised:
             standing = self.standing
             source = opening.Source(
@@ -257,7 +261,7 @@ class _Writing:
             settle.conversation_ended(
                 self.connection, self.standing.attempt_id, self.outcome, self.now, self.preference
             )
-        return Applied(self.standing, self.outcome, self.stopped, self.invited, self.hidden)
+        return Applied(self.standing, self.outcome, self.stopped, self.invited, self.hidden, answers)
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:

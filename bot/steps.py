@@ -29,7 +29,7 @@ from bot.messages import Address, Capabilities, Channel, Inbound, Prompt, Render
 from bot.outbox import REMINDER, STOP_CONFIRMATION, queue_row, take_back
 from bot.safety import PassWords
 from bot.service import Service
-from bot.storage.tables import Conversation, Message, Outbox, table
+from bot.storage.tables import Answer, Conversation, Message, Outbox, table
 from bot.storage.together import Rows, update_with
 from bot.storage.types import AnyRow, AnySelect
 from bot.transcript import Thread, heard_row, keep_parts, message_row
@@ -38,6 +38,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 _conversation = table(Conversation)
+_answer = table(Answer)
 _message = table(Message)
 _outbox = table(Outbox)
 
@@ -194,7 +195,8 @@ def write(
     erasing = _take_back(connection, door, applied, now)
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
     letters = erasing + letters
-    _move(connection, service, applied, sprint, turn, now, [(_message, messages), (_outbox, letters)])
+    rows = [(_answer, applied.answers), (_message, messages), (_outbox, letters)]
+    _move(connection, service, applied, sprint, turn, now, rows)
     if turn.inbound is not None and turn.inbound.parts:
         keep_parts(connection, service.sealer, messages[0]["id"], turn.inbound, now, masked=sprint.redact)
     return rendered[0].text if door.capabilities.synchronous else ""
