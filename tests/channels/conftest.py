@@ -25,9 +25,9 @@ def office() -> Iterator[PostOffice]:
 
 
 @pytest.fixture
-def post_database(sqlite_url: str) -> Iterator[Database]:
-    """A migrated, empty database."""
-    opened = open_database(sqlite_url)
+def post_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated, empty database: SQLite, or what a test asks for by the name of the fixture of its address."""
+    opened = open_database(str(request.getfixturevalue(getattr(request, "param", "sqlite_url"))))
     yield opened
     opened.dispose()
 
