@@ -26,7 +26,7 @@ PATH = "/channels/telegram"
 Json = dict[str, Any]
 
 
-@dataclass
+@dataclass(repr=False)
 class Chat:
     """The world, and one person's chat with the bot."""
 

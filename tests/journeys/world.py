@@ -165,7 +165,7 @@ def said_in(document: str) -> list[str]:
     return [element.text or "" for element in ET.fromstring(document).iter("Say")]  # noqa: S314 - our own
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """The service with everything around it."""
 
