@@ -29,10 +29,16 @@ def update_with(connection: Connection, change: Update, guard: Values, values: V
             if each:
                 connection.execute(insert(table), list(each))
         return changed
-    shape = tuple((table, tuple(row)) for table, each in rows for row in each)
+    # Without the columns that stay empty: psycopg keeps the parsed form of statements of up to 50 parameters.
+    full = [
+        (table, {name: value for name, value in row.items() if value is not None})
+        for table, each in rows
+        for row in each
+    ]
+    shape = tuple((table, tuple(row)) for table, row in full)
     given = {f"set_{name}": value for name, value in values.items()}
-    numbered = enumerate(row for _, each in rows for row in each)
-    given |= {f"{number}_{name}": value for number, row in numbered for name, value in row.items()}
+    for number, (_, row) in enumerate(full):
+        given |= {f"{number}_{name}": value for name, value in row.items()}
     return int(connection.execute(_statement(change, tuple(values), shape), {**given, **guard}).scalar_one())
 
 
