@@ -54,15 +54,20 @@ class Turns:
         self._count = threading.Lock()
         self._waiting = 0
         self._batch: _Batch | None = None
+        self._owner: int | None = None
+        """The thread whose turn it is."""
 
     @contextmanager
     def turn(self) -> Iterator[Connection]:
         """A transaction: committed when the block has ended, without a trace if the block raises.
 
         Raises :class:`sqlalchemy.exc.OperationalError` if it could not be committed. A turn has no other
-        turn inside it.
+        turn inside it: RuntimeError, because it would wait for itself for ever.
         """
+        if self._owner == threading.get_ident():
+            raise RuntimeError("a write inside a write of the same thread")
         self._enter()
+        self._owner = threading.get_ident()
         try:
             batch = self._batch or self._begin()
             try:
@@ -72,6 +77,7 @@ class Turns:
             finally:
                 self._leave(batch)
         finally:
+            self._owner = None
             self._turn.release()
         self._wait(batch)
 

@@ -140,3 +140,11 @@ def _add(connection: Connection, name: str) -> None:
 def _names(database: Database) -> set[str]:
     with database.read() as connection:
         return set(connection.execute(select(_pace.c.name)).scalars())
+
+
+def test_a_write_inside_a_write_is_an_error_and_not_a_wait_for_ever(opened: Database) -> None:
+    with pytest.raises(RuntimeError, match="inside a write"), opened.write(), opened.write():
+        raise AssertionError("a thread cannot wait for itself")
+    with opened.write() as connection:
+        _add(connection, "after")
+    assert _names(opened) == {"after"}
