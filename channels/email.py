@@ -209,7 +209,7 @@ class Email:
     def _subject(self, language: str) -> str:
         return self._catalogs.tongue(language).text(phrases.MAIL_SUBJECT)
 
-    def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:  # noqa: ARG002
+    def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:  # noqa: ARG002 - the parameters are the contract's
         """Nothing: no SMTP server can be asked what it took."""
         return []
 

@@ -249,7 +249,7 @@ class Telegram:
         )
         return Receipt(str(sent.message_id), DeliveryStatus.SENT)
 
-    def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:  # noqa: ARG002
+    def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:  # noqa: ARG002 - the parameters are the contract's
         """Nothing: Telegram cannot be asked which messages it took."""
         return []
 
