@@ -118,9 +118,6 @@ class Settings(BaseSettings):
     voiceback_keys: Path = Field(Path("var/keys.json"), description="Key file that `voiceback init` makes")
     voiceback_flows: Path = Field(Path("flows"), description="Folder of the conversation flows")
     voiceback_locales: Path = Field(Path("locales"), description="Folder of translations and recordings")
-    voiceback_demo: bool = Field(
-        False, description="Set by `voiceback demo` only: the clock can be moved, and a moved clock is obeyed"
-    )
     twilio_account_sid: str = Field("", description="Twilio account")
     twilio_auth_token: SecretStr = Field(
         SecretStr(""), description="Its auth token; also signs Twilio's requests to us"

@@ -329,10 +329,7 @@ def test_time_moves_in_a_demo_only(ready: Voiceback) -> None:
     assert ready("clock", "until", "2099-01-01").code == 3
 
 
-def test_the_demos_time_moves_forward_only(
-    ready: Voiceback, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VOICEBACK_DEMO", "true")
+def test_the_demos_time_moves_forward_only(ready: Voiceback, sqlite_url: str) -> None:
     database = open_database(sqlite_url)
     start_demo_clock(database)
     database.dispose()

@@ -27,7 +27,6 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
             "voiceback_keys": path,
             "voiceback_flows": ROOT / "flows",
             "voiceback_locales": ROOT / "locales",
-            "voiceback_demo": True,
         }
     )
 

@@ -49,10 +49,6 @@ class Keyring:
         """The id and the key that new seals use."""
         return self.keys[purpose][-1]
 
-    def by_id(self, purpose: Purpose, key_id: int) -> bytes | None:
-        """An older or the current key, or None when it is not in the file."""
-        return next((key for known, key in self.keys[purpose] if known == key_id), None)
-
 
 def generate() -> Keyring:
     """A new key ring with one random key per purpose."""
