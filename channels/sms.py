@@ -29,6 +29,7 @@ from channels.twilio_api import (
     RETRY_HINT,
     Signature,
     client_of,
+    country_of,
     ids_in,
     media_in,
     raise_failure,
@@ -63,7 +64,7 @@ class SMS:
                 line=line,
                 input=_input(request),
                 received_at=wall_time(),
-                country=_country(request.form.get("FromCountry")),
+                country=country_of(request.form.get("FromCountry")),
             )
         ]
 
@@ -115,7 +116,3 @@ class SMS:
 def _input(request: Request) -> Text | Media:
     body, items = request.form.get("Body", ""), media_in(request)
     return Media(items, body) if items else Text(body)
-
-
-def _country(code: str | None) -> str | None:
-    return code.upper() if code and len(code) == 2 and code.isalpha() else None

@@ -73,6 +73,11 @@ def receipt_of(message: MessageInstance) -> Receipt:
     return Receipt(str(message.sid), STATUSES.get(str(message.status), DeliveryStatus.QUEUED))
 
 
+def country_of(code: str | None) -> str | None:
+    """A country that Twilio names, if it is one: an ISO 3166 code of two letters."""
+    return code.upper() if code and len(code) == 2 and code.isalpha() else None
+
+
 def ids_in(request: Request) -> tuple[str, str, str]:
     """The id, the sender and our own number of an incoming message. Raises ``BadRequest`` unless they can be kept.
 

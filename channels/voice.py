@@ -39,7 +39,14 @@ from bot.messages import (
 from bot.messages import Channel as Name
 from bot.settings import Settings
 from bot.steps import Place
-from channels.twilio_api import RETRY_HINT, TIMEOUT_SECONDS, Signature, client_of, raise_failure
+from channels.twilio_api import (
+    RETRY_HINT,
+    TIMEOUT_SECONDS,
+    Signature,
+    client_of,
+    country_of,
+    raise_failure,
+)
 
 RING_SECONDS = 40
 MOST_RECORDED_SECONDS = 300
@@ -115,7 +122,7 @@ class Voice:
             line=(line or "")[:64],
             input=_input(request, turn),
             received_at=wall_time(),
-            country=_country(form.get("ToCountry" if outgoing else "FromCountry")),
+            country=country_of(form.get("ToCountry" if outgoing else "FromCountry")),
         )
 
     def report(self, request: Request) -> CallReport | None:
@@ -343,10 +350,6 @@ def _caller(number: str | None) -> Address | None:
     if number is None or number.strip().lower() in _WITHHELD:
         return None
     return Address(AddressKind.PHONE, number.strip()[:64])
-
-
-def _country(code: str | None) -> str | None:
-    return code.upper() if code and len(code) == 2 and code.isalpha() else None
 
 
 def _number(text: str | None) -> int | None:
