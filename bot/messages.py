@@ -155,7 +155,16 @@ class Timeout:
     kind: str  # "remind" or "expire"
 
 
-Input = Text | Keys | Button | Media | Recording | Silence | HangUp | Timeout
+class Transferred(StrEnum):
+    """On the telephone: what became of the wait for a person."""
+
+    TALKED = "talked"
+    """A person talked with her, and that is over."""
+    NOBODY = "nobody"
+    """Nobody took the call in the time that there was."""
+
+
+Input = Text | Keys | Button | Media | Recording | Silence | HangUp | Timeout | Transferred
 
 
 class Signal(StrEnum):
@@ -256,6 +265,8 @@ class Expects(StrEnum):
     OPEN = "open"
     MEDIA = "media"
     PASS_WORD = "pass_word"  # noqa: S105 - the name of a kind of answer, not a secret
+    PERSON = "person"
+    """Telephone: a person is looked for meanwhile; a key leaves the line."""
 
 
 @dataclass(frozen=True, slots=True)

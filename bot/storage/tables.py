@@ -181,8 +181,12 @@ class Callback(Row, table=True):
     cohort_member_id: str | None = _ref("cohort_member.id", nullable=True, index=True)
     audit_id: str | None = _ref("audit.id", nullable=True, index=True)
     kind: str = Field(max_length=16)
-    """``audit`` (interviewed or comparison worker) or ``requested`` (asked for on the hotline)."""
+    """``audit`` (interviewed or comparison worker), ``requested`` (asked for on the hotline) or ``missed`` (a
+    call to a number that is answered by calling back)."""
     round: int = 1
+    continues_id: str | None = Field(default=None, max_length=ID)
+    """The conversation that goes on in this callback, from the question at which it stands. (No foreign key:
+    a conversation knows its attempt, an attempt its callback, and a circle of keys cannot be purged.)"""
     channel: str = Field(max_length=16)
     language: str = Field(max_length=16)
     timezone: str = Field(max_length=64)
@@ -297,6 +301,8 @@ class Conversation(Row, table=True):
     outcome: str | None = Field(default=None, max_length=16)
     version: int = 0
     """Guards against two writers; counts the inputs that were taken."""
+    moved_to: str | None = Field(default=None, max_length=ID)
+    """The address on which it went on, when the worker moved it to another way of talking."""
     turn: int = 0
     """Telephone: the number of the last turn that was answered."""
     answers: int = 0
@@ -326,6 +332,12 @@ class Message(Row, table=True):
             sqlite_where=text("retry_at IS NOT NULL"),
             postgresql_where=text("retry_at IS NOT NULL"),
         ),
+        Index(
+            "message_forget",
+            "forget_at",
+            sqlite_where=text("forget_at IS NOT NULL"),
+            postgresql_where=text("forget_at IS NOT NULL"),
+        ),
     )
     id: str = _id()
     conversation_id: str | None = _ref("conversation.id", nullable=True)
@@ -348,6 +360,37 @@ class Message(Row, table=True):
     status: str | None = Field(default=None, max_length=16)
     status_rank: int = -1
     error_code: str | None = Field(default=None, max_length=16)
+    forget_at: datetime | None = _at(nullable=True)
+    """Wall time at which the provider's copy is to be deleted; None when there is none, or it is to stay."""
+    created_at: datetime = _at()
+
+
+class Media(Row, table=True):
+    """A file that lies with the provider: to be fetched, kept as an attachment, and deleted there.
+
+    States: due → fetched → kept; absent when the provider does not have it, refused when it is too large.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("message_id", "n"),
+        Index(
+            "media_due",
+            "due_at",
+            sqlite_where=text("state IN ('due', 'fetched')"),
+            postgresql_where=text("state IN ('due', 'fetched')"),
+        ),
+    )
+    id: str = _id()
+    message_id: str = _ref("message.id")
+    n: int
+    channel: str = Field(max_length=16)
+    ref_sealed: bytes | None = _sealed(nullable=True)
+    """The provider's id or address of the file; NULL once it is kept."""
+    content_type: str = Field(max_length=128)
+    state: str = Field(max_length=16)
+    due_at: datetime = _at()
+    """Wall time of the next try."""
+    tries: int = 0
     created_at: datetime = _at()
 
 
@@ -420,6 +463,17 @@ class Outbox(Row, table=True):
     created_at: datetime = _at()
 
 
+class LinkCode(Row, table=True):
+    """A code by which a worker joins another address to a talk of hers: shown once, good once, for minutes."""
+
+    __tablename__ = "link_code"
+    digest: str = Field(primary_key=True, max_length=40, repr=False)
+    """Keyed digest of the code."""
+    conversation_id: str = _ref("conversation.id", index=True)
+    expires_at: datetime = _at()
+    used_at: datetime | None = _at(nullable=True)
+
+
 class Answer(Row, table=True):
     """An answer to one question of a flow. ``code`` counts; ``text_sealed`` is what was said."""
 
@@ -468,6 +522,55 @@ class RecordingRow(Row, table=True):
     audio_sealed: bytes | None = _sealed(nullable=True)
     content_type: str | None = Field(default=None, max_length=64)
     created_at: datetime = _at()
+
+
+# --- agents ---------------------------------------------------------------------------------
+
+
+class Agent(Row, table=True):
+    """A member of staff who talks with workers on the telephone. States: :mod:`bot.agents`."""
+
+    staff_id: str = Field(primary_key=True, foreign_key="staff.id", max_length=ID)
+    phone_sealed: bytes = _sealed()
+    """The telephone on which she is rung; workers never see or hear it."""
+    languages: str
+    """BCP-47 codes, separated by spaces."""
+    state: str = Field(max_length=16)
+    since: datetime = _at()
+    """When the present state began."""
+    missed: int = 0
+    """Rings in a row that she did not take."""
+
+
+class Transfer(Row, table=True):
+    """A caller who waits for an agent, or talks with one. States: :mod:`bot.transfers`."""
+
+    __table_args__ = (
+        Index(
+            "transfer_open",
+            "state",
+            "language",
+            sqlite_where=text("state <> 'ended'"),
+            postgresql_where=text("state <> 'ended'"),
+        ),
+    )
+    id: str = _id()
+    conversation_id: str = _ref("conversation.id", index=True)
+    language: str = Field(max_length=16)
+    state: str = Field(max_length=16)
+    outcome: str | None = Field(default=None, max_length=16)
+    agent_id: str | None = _ref("staff.id", nullable=True, index=True)
+    """Who is rung for it, talks in it, or talked last in it."""
+    ring: int = 0
+    """How many times somebody was rung; names the present ring in the provider's addresses."""
+    agent_call_id: str | None = Field(default=None, max_length=64, unique=True)
+    lease_until: datetime = _at()
+    """Wall time until which the present state may last before the clock looks after it."""
+    waiting_since: datetime = _at()
+    answered_at: datetime | None = _at(nullable=True)
+    ended_at: datetime | None = _at(nullable=True)
+    wrapped_up_at: datetime | None = _at(nullable=True)
+    """When the agent had written down what there was to write."""
 
 
 # --- cases ----------------------------------------------------------------------------------
