@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from simulator.attachments import parse_file
 from simulator.calls import LiveCall, Switchboard, handset_live
 from simulator.chaos import Chaos, ChaosPlan
 from simulator.config import HandsetConfig, parse_handset
@@ -217,7 +218,10 @@ class Control:
     # Things from outside
 
     async def sms(self, request: web.Request) -> web.Response:
-        """A message from a handset (``from, to, body, extra``), or an earlier one again (``repeat``)."""
+        """A message from a handset (``from, to, body, extra, media``), or an earlier one again (``repeat``).
+
+        ``media`` is a list of files: ``"picture"``, ``"voice"`` or ``{"name", "content_type", "data"}`` in base64.
+        """
         body = await read_body(request)
         if "repeat" in body:
             message = self.world.messages.get(str(body["repeat"]))
@@ -229,7 +233,8 @@ class Control:
             sender, line = text_of(body, "from"), text_of(body, "to")
             if line.startswith(WHATSAPP) and not sender.startswith(WHATSAPP):
                 sender = WHATSAPP + sender
-            message = self.office.receive(sender, line, str(body.get("body", "")), extra)
+            attached = [parse_file(each) for each in body.get("media", [])]
+            message = self.office.receive(sender, line, str(body.get("body", "")), extra, attached)
         return json_answer({"sid": message.sid}, 201)
 
     async def tap(self, request: web.Request) -> web.Response:

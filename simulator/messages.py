@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urldefrag
 
 from simulator import twiml
+from simulator.attachments import attach
 from simulator.contents import MOST_IN_SESSION
 from simulator.errors import RestError, TwimlError, WebhookFailure
 from simulator.pace import Pace
@@ -66,11 +68,26 @@ class PostOffice:
         self._spawn(self._climb(message))
         return message
 
-    def receive(self, from_: str, to: str, body: str, extra: dict[str, str]) -> Message:
-        """A message from a handset to an owned number; :class:`RestError` 21606 if nobody owns it."""
+    def receive(
+        self,
+        from_: str,
+        to: str,
+        body: str,
+        extra: dict[str, str],
+        files: Sequence[tuple[str, str, bytes]] = (),
+    ) -> Message:
+        """A message from a handset to an owned number; :class:`RestError` 21606 if nobody owns it.
+
+        ``files`` have a name, a content type and bytes.
+        """
         if self._world.owned(to) is None:
             raise RestError(21606)
-        message = Message(new_sid("SM"), "inbound", to, from_, body, "received", sent=now())
+        message = Message(
+            new_sid("MM" if files else "SM"), "inbound", to, from_, body, "received", sent=now()
+        )
+        attached = attach(message, files)
+        self._world.attachments |= {each.sid: each for each in attached}
+        message.media = [each.to_json() for each in attached]
         message.owner = self._world.number_of(from_)
         message.segments = segment_count(body)
         if message.on_whatsapp:
@@ -96,8 +113,7 @@ class PostOffice:
 
     def read(self, number: str) -> None:
         """The holder of a handset looked at its WhatsApp messages: their senders learn it."""
-        for sid in self._world.handset(number).messages:
-            message = self._world.messages[sid]
+        for message in self._world.thread(self._world.handset(number)):
             if message.on_whatsapp and message.status == "delivered":
                 self._step(message, "read")
 
@@ -178,7 +194,7 @@ class PostOffice:
             "From": message.from_,
             "To": message.to,
             "Body": message.body,
-            "NumMedia": "0",
+            "NumMedia": str(len(message.media)),
             "NumSegments": str(message.segments),
             "SmsStatus": "received",
             "ApiVersion": "2010-04-01",
@@ -187,7 +203,8 @@ class PostOffice:
             handset = self._world.handset(message.from_)
             account = account_of(handset.number)
             params |= {"ProfileName": handset.name or "x", "ExternalUserId": f"{WHATSAPP}{account}"}
-            params |= {"MessageType": "text", "Forwarded": "false", "FrequentlyForwarded": "false"}
+            kind = _whatsapp_kind(message)
+            params |= {"MessageType": kind, "Forwarded": "false", "FrequentlyForwarded": "false"}
             if handset.hides_number:
                 params |= {"From": f"{WHATSAPP}{account}"}
             else:
@@ -195,6 +212,10 @@ class PostOffice:
         else:
             params |= {"FromCountry": from_country, "ToCountry": to_country}
             params |= {f"{end}{part}": "" for end in ("From", "To") for part in ("City", "State", "Zip")}
+        root = f"{self._world.base_url}/2010-04-01/Accounts/{self._world.config.account_sid}"
+        for n, file in enumerate(message.media):
+            params[f"MediaUrl{n}"] = f"{root}/Messages/{message.sid}/Media/{file['sid']}"
+            params[f"MediaContentType{n}"] = file["content_type"]
         return params | extra
 
     def _obey(self, message: Message) -> None:
@@ -269,3 +290,11 @@ class PostOffice:
             self._world.alert(error.code, message.sid, error.message)
             return
         sent.direction = "outbound-reply"
+
+
+def _whatsapp_kind(message: Message) -> str:
+    """``MessageType`` of a WhatsApp message."""
+    if not message.media:
+        return "text"
+    kind = str(message.media[0]["content_type"]).partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "document"

@@ -184,9 +184,7 @@ class Page:
             "mail": self.post.view(handset.number),
             "live": _call_view(call) if call else None,
             "calls": [_call_view(each) for each in ended[-CALLS_SHOWN:]],
-            "messages": [
-                _message_view(self.world.messages[sid]) for sid in handset.messages[-MESSAGES_SHOWN:]
-            ],
+            "messages": [_message_view(message) for message in self.world.thread(handset)[-MESSAGES_SHOWN:]],
         }
 
     def _call_of(self, handset: Handset) -> Call | None:

@@ -79,6 +79,7 @@ class Call:
     doing: str = ""
     sequence: int = 0
     error_code: int | None = None
+    parent_sid: str | None = None
     request: dict[str, list[str]] = field(default_factory=dict)
     steps: list[Json] = field(default_factory=list)
 
@@ -121,6 +122,8 @@ class Message:
     status_callback: str | None = None
     content: Json = field(default_factory=dict)
     inbound: dict[str, str] = field(default_factory=dict)
+    media: list[Json] = field(default_factory=list)
+    """Its files: sid, name, content type and size."""
     owner: str = ""
     """The handset's number, where the address is the id of an account that hides it."""
 

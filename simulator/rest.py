@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from simulator.attachments import Storehouse
 from simulator.calls import Switchboard
 from simulator.contents import Cupboard, parse_variables
 from simulator.errors import RestError
@@ -105,14 +106,19 @@ class Rest:
             ("POST", "/IncomingPhoneNumbers/{sid}.json", self.update_number),
         ]
         routes = [web.route(method, base + path, self._guarded(handler)) for method, path, handler in table]
+        routes += self._storehouse().routes()
         return routes + [
             web.route(method, path, self._guarded(handler))
-            for method, path, handler in self._cupboard().table()
+            for method, path, handler in (*self._cupboard().table(), *self._storehouse().table())
         ]
 
     def _cupboard(self) -> Cupboard:
         world = self.world
         return Cupboard(world.config.account_sid, world.contents, self._senders, world.touch)
+
+    def _storehouse(self) -> Storehouse:
+        world = self.world
+        return Storehouse(self.root, lambda: world.base_url, world.attachments, world.messages, world.touch)
 
     def _senders(self) -> list[Json]:
         return [
@@ -412,7 +418,7 @@ class Rest:
         messages: Iterable[Message] = reversed(list(self.world.messages.values()))
         if query.get("To") in self.world.handsets:
             sids = self.world.handsets[query["To"]].messages
-            messages = (self.world.messages[sid] for sid in reversed(sids))
+            messages = (self.world.messages[sid] for sid in reversed(sids) if sid in self.world.messages)
         chosen = [
             message
             for message in messages
@@ -445,9 +451,7 @@ class Rest:
         message = _find(self.world.messages, request)
         if message.status not in FINAL_MESSAGE:
             raise RestError(20009)
-        del self.world.messages[message.sid]
-        self.world.handset(message.handset).messages.remove(message.sid)
-        self.world.touch()
+        self.world.delete_message(message)
         return web.Response(status=204)
 
     def _message(self, message: Message) -> Json:
@@ -461,7 +465,7 @@ class Rest:
             "status": message.status,
             "direction": message.direction,
             "num_segments": str(message.segments),
-            "num_media": "0",
+            "num_media": str(len(message.media)),
             "error_code": message.error_code,
             "error_message": None,
             "date_created": stamp(message.created),

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from simulator.attachments import restored
 from simulator.contents import Content
 from simulator.errors import ConfigError
 from simulator.post import Post
@@ -21,6 +22,7 @@ from simulator.world import World
 SAVE_EVERY_SECONDS = 2.0
 CALLS_KEPT = 2000
 MESSAGES_KEPT = 5000
+ATTACHMENTS_KEPT = 200
 
 
 class StateFile:
@@ -66,7 +68,9 @@ class StateFile:
         return {
             "calls": [call.to_json() for call in list(world.calls.values())[-CALLS_KEPT:]],
             "messages": [message.to_json() for message in list(world.messages.values())[-MESSAGES_KEPT:]],
+            "deleted": [message.to_json() for message in list(world.deleted.values())[-MESSAGES_KEPT:]],
             "recordings": recordings,
+            "attachments": [each.dump() for each in list(world.attachments.values())[-ATTACHMENTS_KEPT:]],
             "handsets": [handset.to_json() for handset in world.handsets.values()],
             "opted_out": sorted(world.opted_out),
             "contents": [content.to_json() for content in world.contents.values()],
@@ -85,12 +89,13 @@ class StateFile:
             if call.status in LIVE_CALL:
                 call.status, call.ended, call.doing = "failed", now(), ""
             world.keep_call(call)
-        for row in data["messages"]:
-            world.keep_message(Message(**_decode(row, ("created", "sent", "updated"))))
+        self._restore_messages(data["messages"], data.get("deleted", []))
         for row in data["recordings"]:
             row["audio"] = base64.b64decode(row["audio"]) if row["audio"] else None
             recording = Recording(**_decode(row, ("created",)))
             world.recordings[recording.sid] = recording
+        for row in data.get("attachments", []):
+            world.attachments[row["sid"]] = restored(row)
         world.opted_out = {(handset, number) for handset, number in data["opted_out"]}
         world.errors = data["errors"]
         for row in data.get("contents", []):
@@ -100,6 +105,14 @@ class StateFile:
         if "telegram" in data:
             world.chats.restore(data["telegram"])
         self._post.restore(data.get("mail", {}))
+
+    def _restore_messages(self, rows: list[Json], deleted: list[Json]) -> None:
+        gone = {row["sid"] for row in deleted}
+        for row in sorted([*rows, *deleted], key=lambda each: str(each["created"])):
+            message = Message(**_decode(row, ("created", "sent", "updated")))
+            self._world.keep_message(message)
+            if message.sid in gone:
+                self._world.delete_message(message)
 
     def _restore_handset(self, row: Json) -> None:
         """The configuration wins where it describes the handset; what its owner does is kept as it was set."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from simulator.attachments import Attachment
 from simulator.chats import Chats
 from simulator.config import Config, HandsetConfig, NumberConfig
 from simulator.contents import Content
@@ -42,6 +43,9 @@ class World:
         self.calls: dict[str, Call] = {}
         self.messages: dict[str, Message] = {}
         self.recordings: dict[str, Recording] = {}
+        self.attachments: dict[str, Attachment] = {}
+        self.deleted: dict[str, Message] = {}
+        """Messages that the customer deleted: the REST API knows them no more, the phones show them still."""
         self.alerts: list[Alert] = []
         self.opted_out: set[tuple[str, str]] = set()
         self.contents: dict[str, Content] = {}
@@ -66,6 +70,8 @@ class World:
         for kept in (self.handsets, self.calls, self.messages, self.recordings, self.errors):
             kept.clear()
         self.contents.clear()
+        self.attachments.clear()
+        self.deleted.clear()
         self.heard.clear()
         self.alerts.clear()
         self.opted_out.clear()
@@ -171,6 +177,17 @@ class World:
         self.messages[message.sid] = message
         self.handset(message.handset).messages.append(message.sid)
         self.touch()
+
+    def delete_message(self, message: Message) -> None:
+        """Let the customer's API forget a message and its files; the handset keeps what it has."""
+        self.deleted[message.sid] = self.messages.pop(message.sid)
+        for attachment in self.attachments.values():
+            attachment.deleted = attachment.deleted or attachment.message == message.sid
+        self.touch()
+
+    def thread(self, handset: Handset) -> list[Message]:
+        """The messages that a handset shows, oldest first."""
+        return [self.messages.get(sid) or self.deleted[sid] for sid in handset.messages]
 
     def number_sid(self, number: str) -> str:
         """The SID of an owned number: the same after every start."""

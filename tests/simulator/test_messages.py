@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from twilio.rest.api.v2010.account.message import MessageInstance
 
 from simulator import server
 from simulator.segments import segment_count
 from tests.simulator.conftest import (
+    ACCOUNT,
     HOTLINE,
+    TOKEN,
     WORKER,
     Customer,
     Page,
@@ -210,3 +215,71 @@ def test_whatsapp_addresses_share_the_handset(twilio: Twilio, customer: Customer
     assert (form["WaId"], form["ButtonPayload"]) == (WORKER[1:], "yes")
     (handset,) = twilio.get("/sim/handsets")
     assert len(handset["messages"]) == 2
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_comes_with_an_address_that_wants_the_password_and_leads_to_the_bytes(
+    twilio: Twilio, customer: Customer
+) -> None:
+    twilio.post("/sim/sms", **{"from": WORKER, "to": HOTLINE, "body": "Look", "media": ["picture"]})
+    twilio.idle()
+    form = customer.forms("/sms")[0]
+    assert (form["Body"], form["NumMedia"], form["MediaContentType0"]) == ("Look", "1", "image/jpeg")
+    assert form["MessageSid"].startswith("MM")
+    address = form["MediaUrl0"]
+    assert requests.get(address, timeout=10).status_code == 401
+    first = requests.get(address, auth=(ACCOUNT, TOKEN), timeout=10, allow_redirects=False)
+    assert first.status_code == 307
+    assert requests.get(first.headers["Location"], timeout=10).content.startswith(b"\xff\xd8\xff")
+    assert requests.get(first.headers["Location"] + "x", timeout=10).status_code == 403
+
+
+def test_files_are_listed_and_deleted_alone_or_with_their_message(twilio: Twilio) -> None:
+    own = {"name": "slip.pdf", "content_type": "application/pdf", "data": "JVBERi0="}
+    sid = twilio.post("/sim/sms", **{"from": WORKER, "to": HOTLINE, "media": [own, "voice"]})["sid"]
+    twilio.idle()
+    message = twilio.client.messages(sid)
+    assert message.fetch().num_media == "2"
+    slip, voice = message.media.list()
+    assert (slip.content_type, voice.content_type) == ("application/pdf", "audio/ogg")
+    assert message.media(str(slip.sid)).delete()
+    assert [each.sid for each in message.media.list()] == [voice.sid]
+    assert message.delete()
+    with refused(20404):
+        message.media(str(voice.sid)).fetch()
+
+
+@pytest.mark.parametrize("wrong", ["song", {"data": "no base64"}, {"data": ""}, 7])
+def test_a_file_that_is_none_is_refused(twilio: Twilio, wrong: object) -> None:
+    body = {"from": WORKER, "to": HOTLINE, "media": [wrong]}
+    assert requests.post(f"{twilio.url}/sim/sms", json=body, timeout=10).status_code == 400
+
+
+def test_what_the_customer_deletes_stays_on_the_phone_over_a_restart(
+    customer: Customer, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.json"
+    running = server.start(configuration(customer), state=state)
+    twilio = connect(running.url)
+    for words in ("one", "two"):
+        sid = twilio.post("/sim/sms", **{"from": WORKER, "to": HOTLINE, "body": words, "media": ["voice"]})[
+            "sid"
+        ]
+        twilio.idle()
+        if words == "one":
+            twilio.client.messages(sid).delete()
+    running.stop()
+    again = server.start(configuration(customer), state=state)
+    try:
+        twilio = connect(again.url)
+        assert [each["body"] for each in twilio.get("/sim/state", parts="messages")["messages"]] == ["two"]
+        with requests.get(
+            f"{again.url}/sim/live", params={"open": WORKER}, stream=True, timeout=10
+        ) as stream:
+            line = next(stream.iter_lines())
+        view = json.loads(line.removeprefix(b"data: "))
+        assert [each["body"] for each in view["open"]["messages"]] == ["one", "two"]
+    finally:
+        again.stop()
