@@ -130,6 +130,15 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """A file, or recorded speech, as the provider handed it over, with the type that it gave."""
+
+    content: bytes = field(repr=False)
+    content_type: str
+    name: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """Speech recorded on the telephone. ``ref`` is the provider's recording id."""
 
@@ -234,6 +243,8 @@ class Inbound:
     """A heading: people read it, the flow does not."""
     parts: tuple[Part, ...] = ()
     attention: Attention = Attention.ANSWER
+    forget_at: datetime | None = None
+    """Wall time at which the provider's copy is to be deleted; None if there is none, or it is to stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +411,8 @@ class Receipt:
 
     provider_id: str
     status: DeliveryStatus = DeliveryStatus.QUEUED
+    forget_at: datetime | None = None
+    """Wall time at which the provider's copy is to be deleted; None if there is none, or it is to stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,3 +428,5 @@ class StatusUpdate:
     status: DeliveryStatus
     code: str | None = None
     action: str = ""
+    forget_at: datetime | None = None
+    """As in :class:`Receipt`."""

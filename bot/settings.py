@@ -6,6 +6,7 @@ Values come from the environment or from a file ``.env`` in the working folder.
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,6 +116,12 @@ class Settings(BaseSettings):
     console_base_url: str = Field(
         "", description="The staff's address where it is another one; notices to staff lead there"
     )
+    console_proxies: int = Field(
+        0,
+        ge=0,
+        description="How many reverse proxies of yours stand before the console, so that signing in is limited "
+        "by the visitor's address and not by theirs",
+    )
     voiceback_keys: Path = Field(Path("var/keys.json"), description="Key file that `voiceback init` makes")
     voiceback_flows: Path = Field(Path("flows"), description="Folder of the conversation flows")
     voiceback_locales: Path = Field(Path("locales"), description="Folder of translations and recordings")
@@ -163,6 +170,18 @@ class Settings(BaseSettings):
     email_from: str = Field(
         "", description="Address of the hotline, to which workers write; notices to staff come from it too"
     )
+    delete_at_provider: bool = Field(
+        True,
+        description="Whether recordings, files, messages and records of calls are deleted at the provider; a "
+        "recording that was not allowed is deleted there in any case",
+    )
+    provider_keeps_hours: float = Field(
+        24.0,
+        ge=1,
+        le=336,
+        description="Hours for which the provider keeps messages and records of calls, so that its reports can "
+        "still be matched",
+    )
     work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -179,6 +198,10 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    def forget_at(self, wall: datetime) -> datetime | None:
+        """When the provider's copy of what happens at ``wall`` is to be deleted; None if it is to stay."""
+        return wall + timedelta(hours=self.provider_keeps_hours) if self.delete_at_provider else None
 
     @property
     def console_url(self) -> str:

@@ -368,7 +368,7 @@ class Message(Row, table=True):
 class Media(Row, table=True):
     """A file that lies with the provider: to be fetched, kept as an attachment, and deleted there.
 
-    States: due → fetched → kept; absent when the provider does not have it, refused when it is too large.
+    States: :mod:`bot.media`.
     """
 
     __table_args__ = (
@@ -463,6 +463,22 @@ class Outbox(Row, table=True):
     created_at: datetime = _at()
 
 
+class Leftover(Row, table=True):
+    """A message or a call that is done with us and still lies with the provider, to be deleted there.
+
+    A row goes when its thing is gone; nothing refers to it.
+    """
+
+    id: str = _id()
+    kind: str = Field(max_length=16)
+    """``message`` or ``call``."""
+    channel: str = Field(max_length=16)
+    provider_id: str = Field(max_length=128, unique=True)
+    due_at: datetime = _at()
+    """Wall time of the next try."""
+    tries: int = 0
+
+
 class LinkCode(Row, table=True):
     """A code by which a worker joins another address to a talk of hers: shown once, good once, for minutes."""
 
@@ -499,7 +515,7 @@ class Consent(Row, table=True):
 
 
 class RecordingRow(Row, table=True):
-    """Speech, brought home and sealed, then deleted at the provider. States: due → fetched → kept, or absent."""
+    """Speech, brought home and sealed, then deleted at the provider. States: :mod:`bot.media`."""
 
     __tablename__ = "recording"
     __table_args__ = (
