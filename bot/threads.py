@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, insert, null, select
 
-from bot import incidents, outbox, transcript
+from bot import incidents, receipts, transcript
 from bot.cases import opening
 from bot.flow.events import GrievanceRaised
 from bot.incidents import IncidentKind
@@ -31,7 +31,7 @@ UNANSWERED = GrievanceRaised("unanswered", "unclassified", "S3")
 
 def conversation(connection: Connection, sealer: Sealer, tokens: tuple[str, ...]) -> AnyRow | None:
     """The conversation, open or over, that a message with these tokens belongs to."""
-    message_id = outbox.named(sealer, tokens)
+    message_id = receipts.named(sealer, tokens)
     if message_id is None:
         return None
     return connection.execute(

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 from flask import Response
 from werkzeug.wrappers import Request
 
-from bot import intake, outbox
+from bot import intake, receipts
 from bot.messages import (
     Address,
     Capabilities,
@@ -107,7 +107,7 @@ def take(service: Service, door: Channel, came: Sequence[Inbound | Returned]) ->
     for each in came:
         if isinstance(each, Returned):
             with service.database.write() as connection:
-                outbox.returned(connection, service.sealer, each, service.clock.now())
+                receipts.returned(connection, service.sealer, each, service.clock.now())
         else:
             intake.receive(service, door, each)
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select, update
 
-from bot import calls, incidents, intake, outbox, waiting
+from bot import calls, incidents, intake, letters, receipts, waiting
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -22,9 +22,9 @@ from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.intake import HANG_UP
+from bot.letters import Erasure, Letter, Notice
 from bot.messages import Channel as Name
 from bot.messages import Receipt
-from bot.outbox import Erasure, Letter
 from bot.service import Service, open_service
 from bot.settings import load
 from bot.steps import INVITE, Door
@@ -221,7 +221,7 @@ def deliver(*outbox_ids: str) -> None:
 def _deliver(outbox_id: str) -> None:
     heart = service()
     with heart.database.write() as connection:
-        item = outbox.begin(connection, heart.sealer, outbox_id, heart.clock.now(), wall_time())
+        item = letters.begin(connection, heart.sealer, outbox_id, heart.clock.now(), wall_time())
     if item is None:
         return
     receipt: Receipt | None = None
@@ -237,9 +237,9 @@ def _deliver(outbox_id: str) -> None:
         return
     with heart.database.write() as connection:
         if isinstance(item, Erasure):
-            outbox.erased(connection, item, wall_time())
+            receipts.erased(connection, outbox_id, item.message_ids, wall_time())
         else:
-            outbox.sent(connection, outbox_id, receipt, wall_time())
+            receipts.sent(connection, outbox_id, receipt, wall_time())
 
 
 def _erase(item: Erasure) -> None:
@@ -249,20 +249,20 @@ def _erase(item: Erasure) -> None:
         door.erase(item.to, item.provider_ids)
 
 
-def _not_sent(outbox_id: str, item: outbox.Item, error: SendError) -> None:
+def _not_sent(outbox_id: str, item: letters.Item, error: SendError) -> None:
     heart = service()
     now = heart.clock.now()
     log.warning("not_sent", outbox=outbox_id, outcome=error.outcome.value, code=error.code)
     with heart.database.write() as connection:
         if error.action == "window" and waiting.hold(connection, heart.sealer, outbox_id, now):
             return
-        outbox.failed(connection, outbox_id, error, now, wall_time())
+        receipts.failed(connection, outbox_id, error, now, wall_time())
         if error.outcome is not SendOutcome.PERMANENT:
             return
         if error.action == "blocked" and isinstance(item, Letter):
-            outbox.blocked(connection, outbox_id, now)
+            receipts.blocked(connection, outbox_id, now)
         else:
-            channel = "email" if isinstance(item, outbox.Notice) else item.channel.value
+            channel = "email" if isinstance(item, Notice) else item.channel.value
             kind = IncidentKind.PROVIDER if error.action == "operator" else IncidentKind.DELIVERY
             incidents.report(connection, kind, f"{channel} {error.code}", now)
 
@@ -275,24 +275,24 @@ def inquire(*outbox_ids: str) -> None:
 def _inquire(outbox_id: str) -> None:
     heart = service()
     with heart.database.write() as connection:
-        item = outbox.in_doubt(connection, heart.sealer, outbox_id, heart.clock.now())
+        item = letters.in_doubt(connection, heart.sealer, outbox_id, heart.clock.now())
     if item is None:
         return
-    receipts = (
+    taken = (
         _door(item.channel).find(item.outbound, item.country, wall_time() - _ASK_WITHIN)
         if isinstance(item, Letter)
         else []
     )
     now = heart.clock.now()
     with heart.database.write() as connection:
-        mine = outbox.unclaimed(connection, receipts)
+        mine = receipts.unclaimed(connection, taken)
         if mine is not None:
-            outbox.sent(connection, outbox_id, mine, wall_time())
+            receipts.sent(connection, outbox_id, mine, wall_time())
         elif isinstance(item, Letter) and item.tries >= MOST_BLIND_TRIES and not _finds(item.channel):
-            outbox.failed(connection, outbox_id, _LOST_SIGHT, now, wall_time())
+            receipts.failed(connection, outbox_id, _LOST_SIGHT, now, wall_time())
             incidents.report(connection, IncidentKind.DELIVERY, f"{item.channel} {_LOST_SIGHT.code}", now)
         else:
-            outbox.again(connection, outbox_id, 1, now)
+            receipts.again(connection, outbox_id, 1, now)
 
 
 def _finds(channel: Name) -> bool:

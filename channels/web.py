@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, abort, request, send_file
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import calls, outbox
+from bot import calls, receipts
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
@@ -75,7 +75,7 @@ def _written_routes(blueprint: Blueprint, service: Service, doors: dict[Name, Ch
         report = _door(doors, name).status(request)
         if report is not None:
             with service.database.write() as connection:
-                outbox.delivered(connection, report, service.clock.now())
+                receipts.delivered(connection, report, service.clock.now())
         return Response(status=204)
 
 

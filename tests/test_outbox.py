@@ -183,14 +183,14 @@ def test_a_lease_that_ran_out_before_sending_is_given_to_another_worker(world: W
 
 
 def test_a_worker_that_dies_while_it_sends_leaves_a_text_in_doubt(world: World) -> None:
-    from bot import outbox
+    from bot import letters, outbox
     from bot.clock import wall_time
 
     write(world, LONG)
     with world.service.database.write() as connection:
         (outbox_id,) = outbox.claim(connection, world.clock.now(), wall_time(), 10)
     with world.service.database.write() as connection:
-        assert outbox.begin(connection, world.service.sealer, outbox_id, world.clock.now(), wall_time())
+        assert letters.begin(connection, world.service.sealer, outbox_id, world.clock.now(), wall_time())
     world.pass_time(timedelta(seconds=61))
     world.rest()
     assert len(world.network.texts_to(WORKER)) == 1
