@@ -22,9 +22,9 @@ import pyotp
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from bot import throttle
 from bot.clock import Clock, wall_time
 from bot.errors import InputError, NotFound
 from bot.ids import new_id
@@ -32,7 +32,7 @@ from bot.privacy import access
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.storage.database import Database
-from bot.storage.tables import LoginThrottle, Staff, StaffSession, table
+from bot.storage.tables import Staff, StaffSession, table
 
 PASSWORD_LENGTH: Final = 12
 _LONGEST_PASSWORD: Final = 1024
@@ -42,11 +42,6 @@ _STEP: Final = 30
 
 _HASHING: Final = threading.BoundedSemaphore(2)
 """Each check of a password takes 64 MiB: a flood of sign-ins waits its turn instead of taking all memory."""
-
-FREE_FAILURES: Final = 5
-FIRST_LOCK: Final = timedelta(seconds=60)
-LONGEST_LOCK: Final = timedelta(minutes=15)
-_FORGIVEN_AFTER: Final = timedelta(days=1)
 
 IDLE: Final = timedelta(minutes=30)
 """A session that is not used for so long is over."""
@@ -122,7 +117,7 @@ class Refused:
     """A sign-in that failed. It never says which part was wrong, or whether the name exists."""
 
     locked_for: timedelta | None = None
-    """What is left of the lock of this name, if it is locked now."""
+    """What is left of the lock of this name or its source, if there is one now."""
 
 
 def add(
@@ -213,19 +208,27 @@ def read_roles(words: Collection[str]) -> frozenset[Role]:
 
 
 def authenticate(
-    database: Database, sealer: Sealer, name: str, password: str, code: str, now: datetime | None = None
+    database: Database,
+    sealer: Sealer,
+    name: str,
+    password: str,
+    code: str,
+    now: datetime | None = None,
+    *,
+    source: str | None = None,
 ) -> Person | Refused:
     """Check name, password and one-time password together.
 
     The failure is counted before anything is checked, so that many tries at once gain nothing, and
-    taken back when all is right. Five failures lock the typed name for a minute, each further one for
-    twice as long, up to 15 minutes; while it is locked nothing is checked. A code works once. ``now``
-    is real time (tests hand it in).
+    taken back when all is right (:mod:`bot.throttle`); while the name or its source is locked nothing is
+    checked. A code works once. ``source`` is the visitor's IP address where it is known; only a keyed
+    digest of it is kept. ``now`` is real time (tests hand it in).
     """
     now = now or wall_time()
     typed = _normal(name)
-    index = sealer.index(typed, "login")
-    locked = _take_try(database, index, now)
+    tried = throttle.keys(sealer, typed, source)
+    with database.write() as connection:
+        locked = throttle.take_try(connection, tried, now)
     if locked is not None:
         return Refused(locked)
     with database.read() as connection:
@@ -237,45 +240,11 @@ def authenticate(
     step = _step_of(secret, code, now)
     with database.write() as connection:
         if known and row and right_password and step and _use_step(connection, row.id, step):
-            connection.execute(delete(table(LoginThrottle)).where(table(LoginThrottle).c.index == index))
+            throttle.forgive(connection, tried, now)
             _renew_hash(connection, row, password)
             access.record(connection, row.id, "sign_in", "staff", row.id, now)
             return Person(row.id, row.name, roles_of(row.roles))
-        return Refused(_locked_for(connection, index, now))
-
-
-def _take_try(database: Database, index: str, now: datetime) -> timedelta | None:
-    """Count one failure in advance; what is left of the lock if no try is allowed now."""
-    throttle = table(LoginThrottle)
-    fresh = {"index": index, "failures": 0, "locked_until": None, "updated_at": now}
-    with database.write() as connection:
-        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(make(throttle).values(fresh).on_conflict_do_nothing())
-        row = connection.execute(select(throttle).where(throttle.c.index == index).with_for_update()).one()
-        if row.locked_until is not None and row.locked_until > now:
-            left: timedelta = row.locked_until - now
-            return left
-        failures = 1 if now - row.updated_at > _FORGIVEN_AFTER else row.failures + 1
-        lock = lock_after(failures)
-        values = {"failures": failures, "locked_until": now + lock if lock else None, "updated_at": now}
-        connection.execute(update(throttle).where(throttle.c.index == index).values(values))
-    return None
-
-
-def lock_after(failures: int) -> timedelta | None:
-    """How long a name is locked after its n-th failure in a row; None for the first four."""
-    if failures < FREE_FAILURES:
-        return None
-    doublings = min(failures - FREE_FAILURES, 10)
-    lock: timedelta = FIRST_LOCK * 2**doublings
-    return min(lock, LONGEST_LOCK)
-
-
-def _locked_for(connection: Connection, index: str, now: datetime) -> timedelta | None:
-    throttle = table(LoginThrottle)
-    until = connection.execute(select(throttle.c.locked_until).where(throttle.c.index == index)).scalar()
-    left: timedelta | None = until - now if until is not None and until > now else None
-    return left
+        return Refused(throttle.locked_for(connection, tried, now))
 
 
 def _step_of(secret: str, code: str, now: datetime) -> int | None:
@@ -304,12 +273,11 @@ def _use_step(connection: Connection, staff_id: str, step: int) -> bool:
 def forget_old(database: Database, now: datetime | None = None) -> int:
     """Delete sessions that are over and failures that are forgiven; how many. Called by the clock."""
     now = now or wall_time()
-    session, throttle = table(StaffSession), table(LoginThrottle)
+    session = table(StaffSession)
     over = (session.c.seen_at <= now - IDLE) | (session.c.created_at <= now - LONGEST_SESSION)
     with database.write() as connection:
         ended = connection.execute(delete(session).where(over)).rowcount
-        old = delete(throttle).where(throttle.c.updated_at <= now - _FORGIVEN_AFTER)
-        return ended + connection.execute(old).rowcount
+        return ended + throttle.forget(connection, now)
 
 
 def end_sessions(connection: Connection, staff_id: str) -> None:

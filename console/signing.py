@@ -19,7 +19,9 @@ def sign_in() -> ResponseReturnValue:
         return redirect(onward, 303) if session.person() else _form(onward)
     service: Service = current_app.extensions["voiceback"]
     name, password, code = (request.form.get(field, "") for field in ("name", "password", "code"))
-    result = staff.authenticate(service.database, service.sealer, name, password, code)
+    result = staff.authenticate(
+        service.database, service.sealer, name, password, code, source=_source(service)
+    )
     visit = session.present()
     if isinstance(result, staff.Refused) or visit is None:
         return _refused(onward, name, result)
@@ -35,6 +37,18 @@ def sign_out() -> ResponseReturnValue:
     response = make_response(redirect(url_for("console.sign_in"), 303))
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
+
+
+def _source(service: Service) -> str | None:
+    """The visitor's IP address: the peer's, or what the outermost proxy of ours saw.
+
+    Only as many entries of X-Forwarded-For are believed as there are proxies of ours, counted from the
+    right; whatever stands further left was written by the visitor. A request that passed fewer proxies
+    came around them, and is known by its peer.
+    """
+    proxies = service.settings.console_proxies
+    seen = request.access_route if proxies and "X-Forwarded-For" in request.headers else []
+    return seen[-proxies] if len(seen) >= proxies > 0 else request.remote_addr
 
 
 def _refused(onward: str, name: str, result: staff.Refused | staff.Person) -> ResponseReturnValue:

@@ -671,7 +671,7 @@ class Staff(Row, table=True):
 
 
 class LoginThrottle(Row, table=True):
-    """Failed sign-ins by keyed digest of the name that was typed, known or not. Times are wall time."""
+    """Failed sign-ins by keyed digest of the name that was typed, of its source, or of both. Times are wall time."""
 
     __tablename__ = "login_throttle"
     index: str = Field(primary_key=True, max_length=40, repr=False)

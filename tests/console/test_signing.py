@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pyotp
 import pytest
+from flask import Flask
 from sqlalchemy import func, select, update
 
 from bot import staff
@@ -15,7 +16,7 @@ from bot.service import Service
 from bot.staff import Role
 from bot.storage.tables import StaffSession, table
 from tests.cases.planting import Planted
-from tests.console.conftest import PASSWORD, Age, NewVisitor, SignedIn, Visitor
+from tests.console.conftest import PASSWORD, Age, NewVisitor, SignedIn, Visitor, form_token
 
 _session = table(StaffSession)
 
@@ -110,6 +111,44 @@ def test_the_session_of_a_visitor_is_worth_nothing_after_signing_in(
     attacker = visitor()
     attacker.client.set_cookie("voiceback_session", "planted-by-an-attacker", path="/console")
     assert not is_in(attacker)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "source"),
+    [
+        (0, "198.51.100.7", "203.0.113.9"),
+        (1, "6.6.6.6, 198.51.100.7", "198.51.100.7"),
+        (2, "6.6.6.6, 198.51.100.7, 192.0.2.1", "198.51.100.7"),
+        (2, "198.51.100.7", "203.0.113.9"),
+        (1, None, "203.0.113.9"),
+    ],
+)
+def test_only_what_our_own_proxies_say_of_the_visitor_is_believed(
+    service: Service,
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+    proxies: int,
+    forwarded: str | None,
+    source: str,
+) -> None:
+    seen: list[str | None] = []
+
+    def note(*_: object, source: str | None = None) -> staff.Refused:
+        seen.append(source)
+        return staff.Refused()
+
+    monkeypatch.setattr(staff, "authenticate", note)
+    monkeypatch.setattr(service.settings, "console_proxies", proxies)
+    client = app.test_client()
+    token = form_token(client.get("/console/sign-in").text)
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    client.post(
+        "/console/sign-in",
+        data={"csrf_token": token},
+        headers=headers,
+        environ_base={"REMOTE_ADDR": "203.0.113.9"},
+    )
+    assert seen == [source]
 
 
 def test_signing_out_ends_every_copy_of_the_cookie(
