@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bot.messages import Channel
 from tests.channels.post import HOTLINE, SECRET, PostOffice, letter, post_office, reply
-from tests.contract.row import Failure, Row, Sending
+from tests.contract.row import Failure, Row, Sending, Wired
 from tests.journeys.world import World
 
 SENDER = "siti@mail.example"
@@ -71,6 +73,10 @@ def _unsigned(true: Sending) -> Sending:
     return replace(true, headers={"Content-Type": "message/rfc822"})
 
 
+def _hurry(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("channels.smtp.TIMEOUT_SECONDS", 0.5)
+
+
 _POST = _Post()
 
 ROW = Row(
@@ -83,6 +89,7 @@ ROW = Row(
     unsigned=_unsigned,
     sent=_POST.sent,
     fail=_POST.fail,
+    wired=Wired("smtp_url", b"\r\n.\r\n", _hurry, most=2),
     failures=(
         Failure(421, at_once=True, state="queued"),
         Failure(450, at_once=True, state="queued"),

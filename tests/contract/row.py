@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import requests
 
 from bot.messages import Channel
@@ -44,6 +45,18 @@ class Failure:
     stopped: bool = False
 
 
+@dataclass(frozen=True)
+class Wired:
+    """Where the wire to the provider can be cut: the setting of its address, and the words of the request that sends."""
+
+    setting: str
+    marker: bytes
+    hurry: Callable[[pytest.MonkeyPatch], None]
+    """Make our patience with a silent provider short."""
+    most: int = 1
+    """How often at most a message of unknown fate is seen by the worker."""
+
+
 def nothing_outside() -> AbstractContextManager[Mapping[str, Any]]:
     """Nothing beside the simulator."""
     return nullcontext({})
@@ -75,8 +88,12 @@ class Row:
     """Settings of the world in which the channel is on."""
     outside: Callable[[], AbstractContextManager[Mapping[str, Any]]] = nothing_outside
     """What the channel needs beside the simulator; gives more settings for as long as it runs."""
+    wired: Wired | None = None
+    """None while nothing is sent over a wire of its own."""
     status_path: str | None = None
     """Where reports come in, if the provider makes any."""
+    report: Callable[[World, str, str, str], Sending] | None = None
+    """A true report about our message: its id, the provider's id of it, and the status in the provider's word."""
     tap: Callable[[World, int], None] | None = None
     """The worker taps the option of this index under the newest question; None if there is nothing to tap."""
 

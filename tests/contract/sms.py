@@ -51,5 +51,7 @@ ROW = Row(
         Failure(30004, at_once=False, state="sent", stopped=True),
         Failure(30007, at_once=False, state="sent", incident="delivery"),
     ),
+    wired=twilio.WIRED,
+    report=lambda world, *told: twilio.report(world, f"{PATH}/status", *told),
     status_path=f"{PATH}/status",
 )

@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bot.messages import Channel
-from channels.telegram import SECRET_HEADER
+from channels.telegram import SECRET_HEADER, Telegram
 from simulator.chats import account_id
-from tests.contract.row import Failure, Row, Sending
+from tests.contract.row import Failure, Row, Sending, Wired
 from tests.journeys.world import BOT_TOKEN, World
 
 SENDER = "+6281200000023"
@@ -69,6 +71,10 @@ def _fail(world: World, failure: Failure) -> None:
     world.network.post("/sim/telegram/errors", rule)
 
 
+def _hurry(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(Telegram._ask.__kwdefaults__ or {}, "seconds", 0.5)
+
+
 ROW = Row(
     channel=Channel.TELEGRAM,
     sender=SENDER,
@@ -79,6 +85,7 @@ ROW = Row(
     unsigned=lambda sending: replace(sending, headers={"Content-Type": "application/json"}),
     sent=lambda world: [message["text"] for message in _screen(world) if not message["mine"]],
     fail=_fail,
+    wired=Wired("telegram_api_base", b"/sendMessage", _hurry, most=2),
     failures=(
         Failure(429, at_once=True, state="queued"),
         Failure(502, at_once=True, state="unknown"),

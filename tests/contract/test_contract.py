@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from channels.base import MAX_BODY_BYTES, registry
-from tests.contract import email, sms, telegram, whatsapp
+from tests.contract import sms
 from tests.contract.row import Failure, Row
-from tests.journeys.world import World, make_world
+from tests.contract.table import ROWS, STORY
+from tests.journeys.world import World
 
-ROWS = (sms.ROW, whatsapp.ROW, telegram.ROW, email.ROW)
-
-STORY = "They have not paid us since January and nobody in the office wants to talk about it"
 SCRIPTS = {
     "Burmese": "ဇန်နဝါရီလကတည်းက လုပ်ခမရပါဘူး",
     "Thai": "ไม่ได้รับเงินเดือนตั้งแต่เดือนมกราคม",
@@ -33,36 +25,6 @@ SCRIPTS = {
 }
 PLAY = ("1", "1", "my friends too", "skip", "2", "skip", "3", "2", "1", "2")
 """Answers to the hotline's questions by number and in words, more than there are questions."""
-
-
-@pytest.fixture(params=ROWS, ids=str)
-def row(request: pytest.FixtureRequest) -> Row:
-    """Each channel of the table in turn."""
-    found: Row = request.param
-    return found
-
-
-@pytest.fixture
-def world(
-    row: Row,
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
-    """A world in which the channel is on."""
-    database = open_database(sqlite_url)
-    try:
-        with row.outside() as more:
-            given = {**row.settings, **more}
-            yield from make_world(
-                database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **given
-            )
-    finally:
-        database.dispose()
 
 
 def say(world: World, row: Row, words: str, number: int) -> None:
@@ -106,6 +68,38 @@ def test_a_message_told_twice_is_taken_once(world: World, row: Row) -> None:
     before = world.counts()
     assert row.text(world, STORY, 1).post(world).ok
     assert world.counts() == before
+
+
+def test_a_message_told_again_a_day_later_is_taken_once(world: World, row: Row) -> None:
+    true = row.text(world, STORY, 1)
+    assert true.post(world).ok
+    world.run()
+    world.pass_time(timedelta(days=1))
+    world.run()
+    before = world.counts()
+    assert true.post(world).ok
+    assert world.counts() == before
+
+
+def test_messages_that_overtake_one_another_are_all_kept(world: World, row: Row) -> None:
+    sendings = [row.text(world, f"{STORY}, part {n}", n) for n in (1, 2, 3)]
+    for sending in reversed(sendings):
+        assert sending.post(world).ok
+    world.run()
+    assert sorted(heard(world)) == [f"{STORY}, part {n}" for n in (1, 2, 3)]
+
+
+def test_reports_that_overtake_one_another_never_take_a_message_back(world: World, row: Row) -> None:
+    if row.report is None:
+        return
+    assert row.text(world, STORY, 1).post(world).ok
+    world.run()
+    message = next(each for each in world.rows(tables.Message) if each.direction == "out")
+    for status in ("delivered", "sent", "queued", "failed", "delivered"):
+        assert row.report(world, message.id, message.provider_id or "", status).post(world).ok
+    (after,) = [each for each in world.rows(tables.Message) if each.id == message.id]
+    assert after.status == "delivered"
+    assert world.incidents() == set()
 
 
 def test_a_forged_or_unsigned_message_is_refused_and_writes_nothing(world: World, row: Row) -> None:

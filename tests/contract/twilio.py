@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
+import pytest
 from twilio.request_validator import RequestValidator
 
-from tests.contract.row import Failure, Sending
+from tests.contract.row import Failure, Sending, Wired
 from tests.journeys.world import TOKEN, World
 
 HEADER = "X-Twilio-Signature"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def _hurry(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("channels.twilio_api.TIMEOUT_SECONDS", 0.5)
+
+
+WIRED = Wired("twilio_api_base", b"/Messages.json", _hurry)
 
 
 def signed(world: World, path: str, form: Mapping[str, str]) -> Sending:
@@ -35,6 +43,12 @@ def forged(sending: Sending) -> Sending:
 def unsigned(sending: Sending) -> Sending:
     """No signature."""
     return replace(sending, headers=FORM)
+
+
+def report(world: World, path: str, message_id: str, provider_id: str, status: str) -> Sending:
+    """A delivery report about a message of ours."""
+    form = {"MessageSid": provider_id, "MessageStatus": status, "SmsStatus": status}
+    return signed(world, f"{path}?m={message_id}", form)
 
 
 def fail(world: World, number: str, failure: Failure) -> None:

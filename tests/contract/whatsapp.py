@@ -72,6 +72,8 @@ ROW = Row(
         Failure(63049, at_once=False, state="queued"),
     ),
     settings={"twilio_whatsapp_from": HOTLINE, "twilio_whatsapp_templates": f"*={NOTICE}"},
+    wired=twilio.WIRED,
+    report=lambda world, *told: twilio.report(world, f"{PATH}/status", *told),
     status_path=f"{PATH}/status",
     tap=_tap,
 )
