@@ -1,0 +1,222 @@
+"""An agent's talk with a worker: what she may read of it, what she writes down, and that she is done.
+
+A talk is an agent's own from when she took the call until she has wrapped it up; nobody else's is found
+here, and none holds a number or a worker's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from bot import agents, contacts
+from bot.agents import AgentState
+from bot.cases import actions, desk, opening
+from bot.cases.actions import AddNote
+from bot.cases.desk import Said, Spoken
+from bot.clock import wall_time
+from bot.contacts import StopReason
+from bot.effects import UNCLASSIFIED
+from bot.errors import InputError, NotFound
+from bot.flow.events import GrievanceRaised
+from bot.flow.schema import SEVERITIES
+from bot.flow.taxonomy import Taxonomy
+from bot.privacy import access
+from bot.privacy.seal import Sealer
+from bot.storage.tables import Case, Conversation, Transfer, table
+from bot.storage.types import AnyRow
+from bot.transfers import IN_LINE, TransferState
+
+_transfer = table(Transfer)
+_conversation = table(Conversation)
+_case = table(Case)
+
+_QUESTION: Final = "agent"
+"""The question under which what an agent heard is filed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTalk:
+    """What an agent is called for, talks in, or has to wrap up."""
+
+    transfer_id: str
+    language: str
+    state: TransferState
+    waiting_since: datetime
+    answered_at: datetime | None
+    ended_at: datetime | None
+    is_open: bool
+    """She took the call, so she may read its script and write notes."""
+
+
+def own_talk(connection: Connection, staff_id: str) -> OwnTalk | None:
+    """The transfer of an agent at this moment; None while nobody is hers. No log is kept of this reading: it
+    tells nothing but a language."""
+    mine = select(_transfer).where(_transfer.c.agent_id == staff_id, _transfer.c.wrapped_up_at.is_(None))
+    row = connection.execute(mine.order_by(_transfer.c.id.desc()).limit(1)).one_or_none()
+    state = agents.state_of(connection, staff_id)
+    if row is None or state not in (AgentState.RINGING, AgentState.TALKING, AgentState.WRAP_UP):
+        return None
+    return OwnTalk(
+        transfer_id=row.id,
+        language=row.language,
+        state=TransferState(row.state),
+        waiting_since=row.waiting_since,
+        answered_at=row.answered_at,
+        ended_at=row.ended_at,
+        is_open=state is not AgentState.RINGING,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What an agent sees of her own call. There is no number and no name of a worker in it."""
+
+    transfer_id: str
+    case_id: str
+    reference: str
+    language: str
+    waiting_since: datetime
+    answered_at: datetime | None
+    factory: str | None
+    country: str | None
+    audit_ref: str | None
+    audit_date: date | None
+    flow: str
+    revision: str
+    answers: tuple[Said, ...]
+    transcript: tuple[Spoken, ...]
+
+
+def script(connection: Connection, sealer: Sealer, staff_id: str, transfer_id: str, now: datetime) -> Script:
+    """What was said so far in the conversation of one's own call, from when it is taken until it is wrapped up.
+
+    The reading is logged, so this wants a write transaction. Raises :class:`NotFound` for a talk that is not
+    hers (any more).
+    """
+    row = _own(connection, staff_id, transfer_id)
+    case_id = _case_of(connection, row, now)
+    case = desk.detail(connection, sealer, case_id, now)
+    said, _older = desk.transcript(connection, sealer, case_id)
+    access.record(connection, staff_id, "read_talk", "transfer", transfer_id, wall_time())
+    return Script(
+        transfer_id=row.id,
+        case_id=case_id,
+        reference=case.reference,
+        language=row.language,
+        waiting_since=row.waiting_since,
+        answered_at=row.answered_at,
+        factory=case.factory,
+        country=case.country,
+        audit_ref=case.audit_ref,
+        audit_date=case.audit_date,
+        flow=case.flow,
+        revision=case.revision,
+        answers=case.answers,
+        transcript=said,
+    )
+
+
+def note(
+    connection: Connection,
+    sealer: Sealer,
+    taxonomy: Taxonomy,
+    staff_id: str,
+    transfer_id: str,
+    words: str,
+    now: datetime,
+    *,
+    category: str | None = None,
+    severity: str | None = None,
+) -> None:
+    """What the agent heard goes into the case of that conversation: words, sealed, and what it is about.
+
+    ``category`` is one of the taxonomy's codes, ``severity`` S1 to S4 or None for that of the category. Raises
+    :class:`InputError` for an empty note or an unknown code, :class:`NotFound` for a talk that is not hers.
+    """
+    row = _own(connection, staff_id, transfer_id)
+    if category is None and severity is not None:
+        raise InputError("say what it is about, too", code="category_missing")
+    if category is not None:
+        raised = _raised(taxonomy, category, severity)
+        case_id = opening.record(connection, _source(connection, row), [raised], now)
+    else:
+        case_id = _case_of(connection, row, now)
+    actions.act(connection, sealer, case_id, AddNote(words), staff_id=staff_id, version=-1, now=now)
+    access.record(connection, staff_id, "note_talk", "transfer", transfer_id, wall_time())
+
+
+def unsafe(connection: Connection, staff_id: str, transfer_id: str, now: datetime) -> None:
+    """The agent learned that the worker is in danger from being contacted: nobody calls or writes to her again,
+    and a supervisor looks at once. Raises :class:`NotFound` for a talk that is not hers."""
+    row = _own(connection, staff_id, transfer_id)
+    source = _source(connection, row)
+    opening.record(connection, source, [GrievanceRaised("duress", "threat", "S1")], now)
+    address_id = connection.execute(
+        select(_conversation.c.address_id).where(_conversation.c.id == row.conversation_id)
+    ).scalar_one()
+    if address_id is not None:
+        contacts.stop(connection, address_id, source.contact_id, StopReason.UNSAFE, now)
+    access.record(connection, staff_id, "unsafe_talk", "transfer", transfer_id, wall_time())
+
+
+def wrap_up(
+    connection: Connection, staff_id: str, transfer_id: str, now: datetime, *, available: bool
+) -> None:
+    """The agent has written down what there was to write: she takes calls again, or is away.
+
+    Raises :class:`NotFound` for a talk that is not hers, or is wrapped up already.
+    """
+    _own(connection, staff_id, transfer_id)
+    connection.execute(update(_transfer).where(_transfer.c.id == transfer_id).values(wrapped_up_at=now))
+    to = AgentState.FREE if available else AgentState.AWAY
+    agents.move(connection, staff_id, to, {AgentState.WRAP_UP}, now)
+
+
+# --- inside -------------------------------------------------------------------------------------
+
+
+def _raised(taxonomy: Taxonomy, category: str, severity: str | None) -> GrievanceRaised:
+    known = taxonomy.categories.get(category)
+    if known is None:
+        raise InputError("there is no such category", code="category_unknown")
+    if severity is not None and severity not in SEVERITIES:
+        raise InputError(f"a severity is one of {', '.join(SEVERITIES)}", code="severity_unknown")
+    return GrievanceRaised(_QUESTION, category, severity or known.severity, known.ilo)
+
+
+def _own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
+    query = select(_transfer).where(_transfer.c.id == transfer_id)
+    row = connection.execute(query).one_or_none()
+    if (
+        row is None
+        or row.agent_id != staff_id
+        or row.wrapped_up_at is not None
+        or row.state in IN_LINE
+        or (row.state != TransferState.TALKING and row.answered_at is None)
+    ):
+        raise NotFound(f"no talk {transfer_id}")
+    return row
+
+
+def _source(connection: Connection, row: AnyRow) -> opening.Source:
+    talk = connection.execute(
+        select(_conversation.c.contact_id, _conversation.c.audit_id).where(
+            _conversation.c.id == row.conversation_id
+        )
+    ).one()
+    return opening.Source(row.conversation_id, talk.contact_id, talk.audit_id, row.language)
+
+
+def _case_of(connection: Connection, row: AnyRow, now: datetime) -> str:
+    """The case of a conversation. Whoever asks for a person has one; this makes sure of it."""
+    case_id = connection.execute(
+        select(_case.c.id).where(_case.c.conversation_id == row.conversation_id)
+    ).scalar_one_or_none()
+    if case_id is not None:
+        return str(case_id)
+    wanted = GrievanceRaised("wants_a_person", UNCLASSIFIED, "S3")
+    return opening.record(connection, _source(connection, row), [wanted], now)
