@@ -24,6 +24,7 @@ from bot.errors import ConfigurationError, FlowError, InputError, NotFound, Voic
 if TYPE_CHECKING:
     from bot.flow.library import Library
     from bot.flow.model import Flow
+    from bot.roster import Member, Newcomer
     from bot.service import Service
 
 FINDINGS = 1
@@ -84,6 +85,7 @@ def init(admin: str | None, password_stdin: bool) -> None:
     """Make the keys and the database, and the first administrator. Safe to run again."""
     from bot import staff
     from bot.privacy import keys
+    from bot.roster import Newcomer
     from bot.service import open_service
     from bot.settings import load
     from bot.storage.database import open_database
@@ -99,8 +101,8 @@ def init(admin: str | None, password_stdin: bool) -> None:
     click.echo("database: up to date")
     if admin:
         service = open_service(settings)
-        roles = [staff.Role.ADMIN, staff.Role.SUPERVISOR]
-        _add_staff(service, admin, _password(password_stdin), roles, None)
+        roles = frozenset({staff.Role.ADMIN, staff.Role.SUPERVISOR})
+        _add_staff(service, Newcomer(admin, roles, _password(password_stdin)))
 
 
 @cli.command()
@@ -470,12 +472,124 @@ def staff_group() -> None:
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, required=True, help="May be given more than once.")
 @click.option("--email", help="For notices that something waits.")
+@click.option(
+    "--languages", metavar="en,id", help="What an agent speaks on the telephone; the best one first."
+)
+@click.option("--phone", is_flag=True, help="Ask for the telephone on which an agent is rung.")
+@click.option(
+    "--phone-stdin", is_flag=True, help="Read it from standard input, after the password if both are."
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-def staff_add(name: str, roles: tuple[str, ...], email: str | None, password_stdin: bool) -> None:
+def staff_add(
+    name: str,
+    roles: tuple[str, ...],
+    email: str | None,
+    languages: str | None,
+    phone: bool,
+    phone_stdin: bool,
+    password_stdin: bool,
+) -> None:
     """Add a member of staff; prints the secret for one-time passwords once."""
     from bot import staff
+    from bot.roster import Newcomer
 
-    _add_staff(_service(), name, _password(password_stdin), list(staff.read_roles(roles)), email)
+    password, number = _password(password_stdin), _phone(phone, phone_stdin)
+    spoken = tuple(_languages(languages) or ())
+    _add_staff(_service(), Newcomer(name, staff.read_roles(roles), password, email, number, spoken))
+
+
+@staff_group.command("list")
+@_json_option
+def staff_list(as_json: bool) -> None:
+    """Everybody: roles, languages, and whether they may still sign in."""
+    from bot import roster
+
+    with _service().database.read() as connection:
+        members = roster.members(connection)
+    if as_json:
+        _print_json([_member_data(member) for member in members])
+        return
+    for member in members:
+        words = ", ".join(sorted(member.roles))
+        spoken = f"  speaks {', '.join(member.languages)}" if member.languages else ""
+        click.echo(f"{member.name:<24} {'' if member.active else 'left: '}{words}{spoken}")
+
+
+@staff_group.command("edit")
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, help="Replaces the roles; may be given more than once.")
+@click.option("--email", help="For notices that something waits; `none` takes it away.")
+@click.option(
+    "--languages", metavar="en,id", help="What an agent speaks on the telephone; the best one first."
+)
+@click.option("--phone", is_flag=True, help="Ask for the telephone on which an agent is rung.")
+@click.option("--phone-stdin", is_flag=True, help="Read it from standard input.")
+def staff_edit(
+    name: str,
+    roles: tuple[str, ...],
+    email: str | None,
+    languages: str | None,
+    phone: bool,
+    phone_stdin: bool,
+) -> None:
+    """Change roles, telephone, languages or e-mail address of a member of staff."""
+    from bot import roster, staff
+
+    wanted = staff.read_roles(roles) if roles else None
+    number, spoken = _phone(phone, phone_stdin), _languages(languages)
+    if not (wanted or number or spoken or email):
+        raise click.UsageError("say what to change: --role, --languages, --phone or --email")
+    service = _service()
+    with service.database.read() as connection:
+        member = roster.named(connection, name)
+    if number or spoken:
+        roster.set_line(service, member.id, number, spoken)
+    if email:
+        staff.set_email(service.database, service.sealer, name, None if email == "none" else email)
+    if wanted:
+        staff.set_roles(service.database, name, wanted)
+    click.echo(f"staff: changed {member.name}")
+
+
+@staff_group.command("password")
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def staff_password(name: str, password_stdin: bool) -> None:
+    """Give a new password; whoever is signed in under this name is signed out."""
+    from bot import staff
+
+    staff.set_password(_service().database, name, _password(password_stdin))
+    click.echo(f"staff: {name} has a new password")
+
+
+@staff_group.command("totp-reset")
+@click.argument("name")
+def staff_totp_reset(name: str) -> None:
+    """Make a new secret for one-time passwords and print it once; the old one is worth nothing from then on."""
+    from bot import staff
+
+    service = _service()
+    _print_secret(name, staff.reset_totp(service.database, service.sealer, name))
+
+
+@staff_group.command("deactivate")
+@click.argument("name")
+def staff_deactivate(name: str) -> None:
+    """Take away all access at once. The name stays in histories; the last administrator cannot go."""
+    from bot import staff
+
+    staff.deactivate(_service().database, name)
+    click.echo(f"staff: {name} can no longer sign in")
+
+
+@staff_group.command("activate")
+@click.argument("name")
+def staff_activate(name: str) -> None:
+    """Give access back to somebody who left, with the password and secret of before."""
+    from bot import staff
+
+    staff.activate(_service().database, name)
+    click.echo(f"staff: {name} can sign in again")
 
 
 @cli.command("verify-log")
@@ -539,13 +653,45 @@ def _password(from_stdin: bool) -> str:
     return answer
 
 
-def _add_staff(service: Service, name: str, password: str, roles: list[Any], email: str | None) -> None:
+def _phone(asked: bool, from_stdin: bool) -> str | None:
+    """A telephone number. It is never an argument, because shells keep those in their history."""
+    if from_stdin:
+        return sys.stdin.readline().strip()
+    if not asked:
+        return None
+    answer: str = click.prompt("Telephone, with + and the country code")
+    return answer.strip()
+
+
+def _languages(codes: str | None) -> list[str] | None:
+    return [code.strip() for code in codes.split(",") if code.strip()] if codes else None
+
+
+def _add_staff(service: Service, newcomer: Newcomer) -> None:
+    from bot import roster
+
+    secret = roster.add(service, newcomer)
+    click.echo(f"staff: added {newcomer.name}")
+    _print_secret(newcomer.name, secret)
+
+
+def _print_secret(name: str, secret: str) -> None:
     from bot import staff
 
-    secret = staff.add(service.database, service.sealer, service.clock, name, password, roles, email)
-    click.echo(f"staff: added {name}")
     click.echo(f"TOTP secret (shown only now): {secret}")
     click.echo(f"TOTP address: {staff.provisioning_uri(name, secret)}")
+
+
+def _member_data(member: Member) -> dict[str, object]:
+    return {
+        "id": member.id,
+        "name": member.name,
+        "roles": sorted(member.roles),
+        "active": member.active,
+        "has_email": member.has_email,
+        "has_phone": member.has_phone,
+        "languages": list(member.languages),
+    }
 
 
 def _duration(text: str) -> timedelta:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import threading
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,6 +33,8 @@ from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.storage.database import Database
 from bot.storage.tables import Staff, StaffSession, table
+
+_staff = table(Staff)
 
 PASSWORD_LENGTH: Final = 12
 _LONGEST_PASSWORD: Final = 1024
@@ -128,11 +130,15 @@ def add(
     password: str,
     roles: Collection[Role],
     email: str | None = None,
+    *,
+    by: str | None = None,
+    also: Callable[[Connection, str], None] | None = None,
 ) -> str:
     """Add a member of staff and return the secret for their one-time passwords, shown this once.
 
-    Names are unique without regard to capitals. Raises :class:`InputError` for a bad name or e-mail
-    address, a short password, no role, or a name that is taken.
+    Names are unique without regard to capitals. ``by`` is the administrator who does it, here and below;
+    None is the command line. ``also`` is done with the new id in the same transaction. Raises :class:`InputError` for a bad name or e-mail address, a short password,
+    no role, or a name that is taken.
     """
     known, hashed = _name(name), _hash(_password(password, name))
     person, secret = new_id(), pyotp.random_base32()
@@ -149,40 +155,66 @@ def add(
     }
     try:
         with database.write() as connection:
-            connection.execute(insert(table(Staff)).values(row))
+            connection.execute(insert(_staff).values(row))
+            access.record(connection, by, "add_staff", "staff", person, wall_time())
+            if also is not None:
+                also(connection, person)
     except IntegrityError:
         raise InputError("a member of staff of this name exists already", code="name_taken") from None
     return secret
 
 
-def set_password(database: Database, name: str, password: str) -> None:
+def set_password(database: Database, name: str, password: str, *, by: str | None = None) -> None:
     """Give a new password; all sessions of the person end. Raises NotFound and InputError."""
     hashed = _hash(_password(password, name))
     with database.write() as connection:
-        _change(connection, name, {"password_hash": hashed})
+        _change(connection, _id_of(connection, name), "set_password", {"password_hash": hashed}, by)
 
 
-def reset_totp(database: Database, sealer: Sealer, name: str) -> str:
+def reset_totp(database: Database, sealer: Sealer, name: str, *, by: str | None = None) -> str:
     """Make and return a new secret for one-time passwords; all sessions of the person end. Raises NotFound."""
     secret = pyotp.random_base32()
     with database.write() as connection:
-        person = _find(connection, name)
-        if person is None:
-            raise NotFound("no such member of staff")
-        _change(connection, name, {"totp_sealed": _seal_totp(sealer, person.id, secret), "totp_step": 0})
+        person = _id_of(connection, name)
+        values = {"totp_sealed": _seal_totp(sealer, person, secret), "totp_step": 0}
+        _change(connection, person, "reset_totp", values, by)
     return secret
 
 
-def set_roles(database: Database, name: str, roles: Collection[Role]) -> None:
-    """Give other roles; all sessions of the person end. Raises NotFound and InputError."""
+def set_roles(database: Database, name: str, roles: Collection[Role], *, by: str | None = None) -> None:
+    """Give other roles; all sessions of the person end. Raises NotFound and InputError (``last_admin``)."""
+    written = _written(roles)
     with database.write() as connection:
-        _change(connection, name, {"roles": _written(roles)})
+        person = _id_of(connection, name)
+        if Role.ADMIN not in roles:
+            _keep_an_admin(connection, person)
+        _change(connection, person, "set_roles", {"roles": written}, by)
 
 
-def deactivate(database: Database, name: str) -> None:
-    """Take away all access at once; the person's name stays in histories. Raises NotFound."""
+def set_email(
+    database: Database, sealer: Sealer, name: str, email: str | None, *, by: str | None = None
+) -> None:
+    """Give an address for notices, or take it away (None). Sessions go on. Raises NotFound and InputError."""
     with database.write() as connection:
-        _change(connection, name, {"active": False})
+        person = _id_of(connection, name)
+        values = {"email_sealed": _seal_email(sealer, person, email)}
+        connection.execute(update(_staff).where(_staff.c.id == person).values(values))
+        access.record(connection, by, "set_email", "staff", person, wall_time())
+
+
+def deactivate(database: Database, name: str, *, by: str | None = None) -> None:
+    """Take away all access at once; the person's name stays in histories. Raises NotFound and InputError
+    (``last_admin``): without an administrator nobody could let anybody in again."""
+    with database.write() as connection:
+        person = _id_of(connection, name)
+        _keep_an_admin(connection, person)
+        _change(connection, person, "deactivate", {"active": False}, by)
+
+
+def activate(database: Database, name: str, *, by: str | None = None) -> None:
+    """Give access back, with the password and the secret of before. Raises NotFound."""
+    with database.write() as connection:
+        _change(connection, _id_of(connection, name), "activate", {"active": True}, by)
 
 
 def provisioning_uri(name: str, secret: str) -> str:
@@ -225,7 +257,7 @@ def authenticate(
     digest of it is kept. ``now`` is real time (tests hand it in).
     """
     now = now or wall_time()
-    typed = _normal(name)
+    typed = normal_name(name)
     tried = throttle.keys(sealer, typed, source)
     with database.write() as connection:
         locked = throttle.take_try(connection, tried, now)
@@ -262,8 +294,7 @@ def _step_of(secret: str, code: str, now: datetime) -> int | None:
 
 def _use_step(connection: Connection, staff_id: str, step: int) -> bool:
     """Spend a time step; False if it, or a later one, was spent already."""
-    staff = table(Staff)
-    spend = update(staff).where(staff.c.id == staff_id, staff.c.active, staff.c.totp_step < step)
+    spend = update(_staff).where(_staff.c.id == staff_id, _staff.c.active, _staff.c.totp_step < step)
     return connection.execute(spend.values(totp_step=step)).rowcount == 1
 
 
@@ -290,25 +321,43 @@ def end_sessions(connection: Connection, staff_id: str) -> None:
 
 
 def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    staff = table(Staff)
-    return connection.execute(select(staff).where(staff.c.name == _normal(name))).first()
+    return connection.execute(select(_staff).where(_staff.c.name == normal_name(name))).first()
 
 
-def _change(connection: Connection, name: str, values: Mapping[str, object]) -> None:
+def _id_of(connection: Connection, name: str) -> str:
     person = _find(connection, name)
     if person is None:
         raise NotFound("no such member of staff")
-    connection.execute(update(table(Staff)).where(table(Staff).c.id == person.id).values(values))
-    end_sessions(connection, person.id)
+    return str(person.id)
 
 
-def _normal(name: str) -> str:
-    """One spelling of a name, whatever keyboard typed it."""
+def _change(
+    connection: Connection, staff_id: str, action: str, values: Mapping[str, object], by: str | None
+) -> None:
+    """Change what somebody may do, or how they prove who they are: whoever is signed in as them no longer is."""
+    connection.execute(update(_staff).where(_staff.c.id == staff_id).values(values))
+    end_sessions(connection, staff_id)
+    access.record(connection, by, action, "staff", staff_id, wall_time())
+
+
+def _keep_an_admin(connection: Connection, staff_id: str) -> None:
+    """Refuse to take the last active administrator away. All of them are locked meanwhile, so that two who take
+    each other away do not both succeed."""
+    rows = connection.execute(
+        select(_staff.c.id, _staff.c.roles).where(_staff.c.active).order_by(_staff.c.id).with_for_update()
+    )
+    admins = {row.id for row in rows if Role.ADMIN in roles_of(row.roles)}
+    if admins == {staff_id}:
+        raise InputError("this is the last active administrator; make another one first", code="last_admin")
+
+
+def normal_name(name: str) -> str:
+    """One spelling of a name, as it is kept and looked for, whatever keyboard typed it."""
     return unicodedata.normalize("NFKC", name).strip().casefold()[:256]
 
 
 def _name(name: str) -> str:
-    known = _normal(name)
+    known = normal_name(name)
     if not known or len(known) > _LONGEST_NAME or not known.isprintable():
         raise InputError(f"a name has 1 to {_LONGEST_NAME} printable characters", code="name_invalid")
     return known
@@ -319,7 +368,7 @@ def _password(password: str, name: str) -> str:
         raise InputError(f"a password has at least {PASSWORD_LENGTH} characters", code="password_short")
     if len(password) > _LONGEST_PASSWORD:
         raise InputError(f"a password has at most {_LONGEST_PASSWORD} characters", code="password_long")
-    if _normal(password) == _normal(name) or len(set(password)) < 4:
+    if normal_name(password) == normal_name(name) or len(set(password)) < 4:
         raise InputError("this password is too easy to guess", code="password_weak")
     return password
 
@@ -372,6 +421,4 @@ def _is_password(password: str, hashed: str) -> bool:
 def _renew_hash(connection: Connection, row: Row[tuple[object, ...]], password: str) -> None:
     """Store the password with today's parameters, if it was hashed with older ones."""
     if PasswordHasher().check_needs_rehash(row.password_hash):
-        connection.execute(
-            update(table(Staff)).where(table(Staff).c.id == row.id).values(password_hash=_hash(password))
-        )
+        connection.execute(update(_staff).where(_staff.c.id == row.id).values(password_hash=_hash(password)))

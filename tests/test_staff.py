@@ -236,6 +236,57 @@ def test_a_change_of_rights_ends_all_sessions(door: Door, change: Change) -> Non
         assert connection.execute(select(func.count()).select_from(table(StaffSession))).scalar() == 0
 
 
+def test_every_change_of_staff_is_in_the_access_log_with_who_did_it(door: Door) -> None:
+    door.add("boss", Role.ADMIN)
+    person, log = door.knock(), table(AccessLog)
+    assert isinstance(person, Person)
+    staff.set_email(door.database, door.sealer, "mira", "mira@example.org", by=person.id)
+    staff.deactivate(door.database, "mira", by=person.id)
+    staff.activate(door.database, "mira")
+    with door.database.read() as connection:
+        query = select(log.c.action, log.c.staff_id).where(log.c.object_id == person.id).order_by(log.c.id)
+        rows = [tuple(row) for row in connection.execute(query)]
+    assert rows[-3:] == [("set_email", person.id), ("deactivate", person.id), ("activate", None)]
+
+
+def test_the_last_administrator_can_neither_be_taken_away_nor_lose_the_role(door: Door) -> None:
+    door.add("boss", Role.ADMIN)
+    door.add("second", Role.ADMIN, Role.SUPERVISOR)
+    staff.set_roles(door.database, "second", [Role.SUPERVISOR])
+    with pytest.raises(InputError) as kept:
+        staff.deactivate(door.database, "boss")
+    with pytest.raises(InputError) as still:
+        staff.set_roles(door.database, "boss", [Role.SUPERVISOR])
+    assert kept.value.code == still.value.code == "last_admin"
+    staff.set_roles(door.database, "boss", [Role.ADMIN, Role.AGENT])
+    staff.deactivate(door.database, "second")
+
+
+def test_two_administrators_who_take_each_other_away_at_once_do_not_both_succeed(door: Door) -> None:
+    door.add("boss", Role.ADMIN)
+    door.add("second", Role.ADMIN)
+    refused: list[str] = []
+
+    def take_away(name: str) -> None:
+        try:
+            staff.deactivate(door.database, name)
+        except InputError as error:
+            refused.append(error.code)
+
+    tries = [threading.Thread(target=take_away, args=(name,)) for name in ("boss", "second")]
+    for attempt in tries:
+        attempt.start()
+    for attempt in tries:
+        attempt.join()
+    assert refused == ["last_admin"]
+
+
+def test_somebody_who_comes_back_has_the_access_of_before(door: Door) -> None:
+    staff.deactivate(door.database, "mira")
+    staff.activate(door.database, "mira")
+    assert isinstance(door.knock(), Person)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -255,7 +306,7 @@ def test_signing_in_is_in_the_access_log(door: Door) -> None:
     assert isinstance(person, Person)
     log = table(AccessLog)
     with door.database.read() as connection:
-        rows = connection.execute(select(log.c.staff_id, log.c.action)).all()
+        rows = connection.execute(select(log.c.staff_id, log.c.action).where(log.c.action == "sign_in")).all()
     assert [tuple(row) for row in rows] == [(person.id, "sign_in")]
 
 
