@@ -207,6 +207,7 @@ def _settings(known: dict[str, Any], web: int, world: int, post: int) -> Setting
         "TWILIO_WHATSAPP_FROM": HOTLINE,
         "TWILIO_WHATSAPP_TEMPLATES": f"*={NOTICE}",
         "TWILIO_CALLS_PER_SECOND": "5",
+        "SMS_PER_SECOND": "10",
         "LOG_LEVEL": "WARNING",
     }
     if not _has_own_world() and "TELEGRAM_API_BASE" not in os.environ:

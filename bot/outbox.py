@@ -14,17 +14,33 @@ the order in which they were said. Leases and retries run on wall time.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from math import ceil
+from typing import Final
 
-from sqlalchemy import Connection, and_, exists, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
+from bot import pace
 from bot.ids import new_id
+from bot.messages import Channel
+from bot.storage.database import Database
 from bot.storage.tables import Outbox, Staff, table
 
 _outbox = table(Outbox)
 _staff = table(Staff)
 
 LEASE = timedelta(seconds=60)
-_ACTIVE = ("queued", "leased", "sending", "unknown")
+_FEW = 10
+"""So many may always be under way on a channel: one job's worth."""
 ERASURE = "erasure"
 """The kind of an outbox row that takes back what was sent."""
 STOP_CONFIRMATION = "stop_confirmation"
@@ -35,6 +51,8 @@ NOTICE = "notice"
 """The channel's approved neutral notice, which asks the worker to write."""
 CLOSED = "closed"
 """A text that the provider refused because the worker had been silent for too long."""
+LINK = "link"
+"""A text that shows a code, which stands in it only while it is sent (:mod:`bot.links`)."""
 HELD = "held"
 """A text that has waited for the worker's next message once."""
 
@@ -103,35 +121,76 @@ def notify(connection: Connection, template: str, now: datetime) -> None:
 
 # --- claiming ---------------------------------------------------------------------------------
 
+# Written out, because a partial index is used only where the statement says the same as the index does.
+_QUEUED: Final[ColumnElement[bool]] = _outbox.c.state == literal_column("'queued'")
+_UNDER_WAY: Final[ColumnElement[bool]] = _outbox.c.state.in_(
+    [literal_column(f"'{state}'") for state in ("leased", "sending", "unknown")]
+)
 
-def claim(connection: Connection, now: datetime, wall: datetime, limit: int) -> list[str]:
-    """Lease what is due, per address only the oldest; gives the rows' ids."""
+
+def claim(
+    database: Database, channel: Channel, per_second: float, now: datetime, wall: datetime, limit: int
+) -> list[str]:
+    """Lease what is due to workers on a channel, per address only the oldest; gives the rows' ids.
+
+    Each channel has a pace of its own over all processes (:mod:`bot.pace`), and no more under way than goes
+    out in a second (ten at least): one that is flooded, slow or shut keeps no other waiting.
+    """
+    due = _due(now, _outbox.c.channel == channel, _outbox.c.address_id.is_not(None))
+    with database.read() as connection:
+        if connection.execute(due.limit(1)).first() is None:
+            return []
+    pace.make(database, channel, wall)
+    with database.write() as connection:
+        room = pace.room(connection, channel, per_second, wall)
+        allowed = min(room.count, limit, max(_FEW, ceil(per_second)) - _under_way(connection, channel))
+        if allowed <= 0:
+            return []
+        ids = _lease(connection, due.where(~_is_behind()), allowed, wall)
+        pace.use(connection, room, len(ids))
+        return ids
+
+
+def claim_notices(database: Database, now: datetime, wall: datetime, limit: int) -> list[str]:
+    """Lease the notices to staff that are due, whatever waits to go to workers; gives the rows' ids."""
+    due = _due(now, _outbox.c.kind == literal_column("'notice'"))
+    with database.read() as connection:
+        if connection.execute(due.limit(1)).first() is None:
+            return []
+    with database.write() as connection:
+        return _lease(connection, due, limit, wall)
+
+
+def _due(now: datetime, *where: ColumnElement[bool]) -> Select[tuple[str]]:
+    return select(_outbox.c.id).where(_QUEUED, *where, _outbox.c.due_at <= now)
+
+
+def _is_behind() -> ColumnElement[bool]:
+    """Whether something earlier to the same address is not sent yet."""
     earlier = _outbox.alias("earlier")
-    due = (
-        select(_outbox.c.id)
-        .where(
-            _outbox.c.state == "queued",
-            _outbox.c.due_at <= now,
-            or_(
-                _outbox.c.address_id.is_(None),
-                ~exists().where(
-                    and_(
-                        earlier.c.address_id == _outbox.c.address_id,
-                        earlier.c.state.in_(_ACTIVE),
-                        earlier.c.id < _outbox.c.id,
-                    )
-                ),
-            ),
-        )
-        .order_by(_outbox.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=_outbox)
+    states = [literal_column(f"'{state}'") for state in ("queued", "leased", "sending", "unknown")]
+    return exists().where(
+        earlier.c.address_id == _outbox.c.address_id,
+        earlier.c.state.in_(states),
+        earlier.c.id < _outbox.c.id,
     )
-    ids = list(connection.execute(due).scalars())
+
+
+def _under_way(connection: Connection, channel: Channel) -> int:
+    """How many a channel has in workers' hands. What is in doubt is not: the provider is asked about it later."""
+    count = select(func.count()).where(
+        _UNDER_WAY, _outbox.c.state != literal_column("'unknown'"), _outbox.c.channel == channel
+    )
+    return int(connection.execute(count).scalar_one())
+
+
+def _lease(connection: Connection, due: Select[tuple[str]], limit: int, wall: datetime) -> list[str]:
+    oldest = due.order_by(_outbox.c.due_at).limit(limit).with_for_update(skip_locked=True, of=_outbox)
+    ids = list(connection.execute(oldest).scalars())
     if ids:
         connection.execute(
             update(_outbox)
-            .where(_outbox.c.id.in_(ids), _outbox.c.state == "queued")
+            .where(_outbox.c.id.in_(ids), _QUEUED)
             .values(state="leased", lease_until=wall + LEASE)
         )
     return ids
@@ -144,7 +203,7 @@ def release_stale(connection: Connection, now: datetime, wall: datetime, limit: 
     """
     stale = (
         select(_outbox.c.id, _outbox.c.state)
-        .where(_outbox.c.state.in_(("leased", "sending", "unknown")), _outbox.c.lease_until < wall)
+        .where(_UNDER_WAY, _outbox.c.lease_until < wall)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import ConfigurationError
+from bot.messages import Channel
 
 _MIN_SECRET = 16
 _LONGEST_LOCAL = 24
@@ -52,8 +53,8 @@ class Lines:
     def __contains__(self, number: object) -> bool:
         return number in self.by_country.values()
 
-    def __bool__(self) -> bool:
-        return bool(self.by_country)
+    def __len__(self) -> int:
+        return len(set(self.by_country.values()))
 
 
 class Templates:
@@ -150,6 +151,21 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Calls that Twilio lets you start per second; dialling stays below it"
     )
     twilio_call_slots: int = Field(20, gt=0, description="Calls that may be under way at the same time")
+    sms_per_second: float = Field(
+        1.0,
+        gt=0,
+        description="Texts per second that each of our SMS numbers may send: 1 for a long number, 3 for a "
+        "toll-free one, up to 100 for a short code",
+    )
+    whatsapp_per_second: float = Field(
+        80.0, gt=0, description="Messages per second that each of our WhatsApp senders may send"
+    )
+    telegram_per_second: float = Field(
+        30.0, gt=0, description="Messages per second that Telegram takes from a bot, over all chats"
+    )
+    email_per_second: float = Field(
+        5.0, gt=0, description="Mails to workers per second that your mail server takes"
+    )
     telegram_bot_token: SecretStr = Field(SecretStr(""), description="Token of the Telegram bot")
     telegram_webhook_secret: SecretStr = Field(
         SecretStr(""),
@@ -252,6 +268,19 @@ class Settings(BaseSettings):
             )
             if on
         ]
+
+    def rates(self) -> dict[Channel, float]:
+        """Messages per second to workers on each channel in writing, set up or not.
+
+        Sources: Twilio's pages on message queues and rate limits, and on WhatsApp's throughput; Telegram's FAQ
+        for bots ("My bot is hitting limits").
+        """
+        return {
+            Channel.SMS: self.sms_per_second * max(1, len(self.twilio_sms_from)),
+            Channel.WHATSAPP: self.whatsapp_per_second * max(1, len(self.twilio_whatsapp_from)),
+            Channel.TELEGRAM: self.telegram_per_second,
+            Channel.EMAIL: self.email_per_second,
+        }
 
     def check(self) -> None:
         """Refuse a start with half-set or weak secrets. Raises :class:`ConfigurationError`."""

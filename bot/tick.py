@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import outbox, staff
+from bot import leftovers, media, outbox, staff
 from bot.callbacks import dial, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
 from bot.privacy import access
 from bot.service import Service
-from bot.storage.tables import Conversation, Heartbeat, Message, RecordingRow, table
+from bot.settings import Settings
+from bot.storage.tables import Conversation, Heartbeat, Message, table
 
 _conversation = table(Conversation)
 _message = table(Message)
-_recording = table(RecordingRow)
 _heartbeat = table(Heartbeat)
 
 BATCH = 200
 """Rows of one kind that one beat takes at most."""
+MOST_FORGOTTEN = 10
 JOB_LEASE = timedelta(seconds=60)
 CLOCK = "clock"
 
@@ -91,10 +93,16 @@ def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, i
         ("place", 1, write(lambda c: waiting_claims(c, wall, BATCH))),
         ("look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
         ("cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
-        ("deliver", 10, write(lambda c: outbox.claim(c, now, wall, BATCH))),
+        ("deliver", 10, lambda: outbox.claim_notices(service.database, now, wall, BATCH)),
+        *(
+            ("deliver", 10, partial(outbox.claim, service.database, channel, rate, now, wall, BATCH))
+            for channel, rate in settings.rates().items()
+        ),
         ("inquire", 5, write(lambda c: outbox.release_stale(c, now, wall, BATCH))),
         ("wake", 10, write(lambda c: _timers(c, now, wall))),
-        ("fetch", 2, write(lambda c: _recordings(c, wall))),
+        ("fetch", 2, write(lambda c: media.claim(c, media.RECORDINGS, wall, BATCH))),
+        ("collect", 2, write(lambda c: media.claim(c, media.FILES, wall, BATCH))),
+        ("forget", 5, write(lambda c: _leftovers(c, settings, wall))),
         ("retry", 5, write(lambda c: _parked(c, now))),
     ]
 
@@ -126,21 +134,12 @@ def _timers(connection: Connection, now: datetime, wall: datetime) -> list[str]:
     return ids
 
 
-def _recordings(connection: Connection, wall: datetime) -> list[str]:
-    due = (
-        select(_recording.c.id)
-        .where(_recording.c.state.in_(("due", "fetched")), _recording.c.due_at <= wall)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(connection.execute(due).scalars())
-    if ids:
-        connection.execute(
-            update(_recording)
-            .where(_recording.c.id.in_(ids))
-            .values(due_at=wall + JOB_LEASE, tries=_recording.c.tries + 1)
-        )
-    return ids
+def _leftovers(connection: Connection, settings: Settings, wall: datetime) -> list[str]:
+    """What is to be deleted at the providers, a little at each beat: nobody waits for it."""
+    if settings.delete_at_provider:
+        return leftovers.claim(connection, wall, MOST_FORGOTTEN)
+    leftovers.let_stay(connection)
+    return []
 
 
 def _parked(connection: Connection, now: datetime) -> list[str]:

@@ -7,6 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bot import letters, outbox
+from bot.clock import wall_time
+from bot.messages import Channel
 from bot.storage import tables
 from channels import jobs
 from tests.journeys.world import Worker, World
@@ -23,6 +26,11 @@ def states(world: World) -> list[str]:
 def statuses(world: World) -> list[str | None]:
     """What the provider said last of each text of ours, oldest first."""
     return [row.status for row in world.rows(tables.Message) if row.direction == "out"]
+
+
+def claim(world: World) -> list[str]:
+    """One clock takes the texts that are due."""
+    return outbox.claim(world.service.database, Channel.SMS, 50, world.clock.now(), wall_time(), 10)
 
 
 def write(world: World, text: str) -> None:
@@ -170,12 +178,8 @@ def test_a_report_about_a_text_that_is_not_ours_changes_nothing(sqlite_world: Wo
 
 
 def test_a_lease_that_ran_out_before_sending_is_given_to_another_worker(world: World) -> None:
-    from bot import outbox
-    from bot.clock import wall_time
-
     write(world, LONG)
-    with world.service.database.write() as connection:
-        assert outbox.claim(connection, world.clock.now(), wall_time(), 10)
+    assert claim(world)
     assert world.beat() == []
     world.pass_time(timedelta(seconds=61))
     world.run()
@@ -183,12 +187,8 @@ def test_a_lease_that_ran_out_before_sending_is_given_to_another_worker(world: W
 
 
 def test_a_worker_that_dies_while_it_sends_leaves_a_text_in_doubt(world: World) -> None:
-    from bot import letters, outbox
-    from bot.clock import wall_time
-
     write(world, LONG)
-    with world.service.database.write() as connection:
-        (outbox_id,) = outbox.claim(connection, world.clock.now(), wall_time(), 10)
+    (outbox_id,) = claim(world)
     with world.service.database.write() as connection:
         assert letters.begin(connection, world.service.sealer, outbox_id, world.clock.now(), wall_time())
     world.pass_time(timedelta(seconds=61))

@@ -19,7 +19,6 @@ def test_a_beat_with_nothing_due_asks_for_nothing(world: World) -> None:
 def test_clocks_that_beat_together_share_the_work(world: World) -> None:
     world.interviewed(*(Worker(number=f"+62812000001{n:02}", alias=f"W-{n}") for n in range(10)))
     world.at("2026-03-02T18:01:00+07:00")
-    list(tick.beat(world.service))
     for n in range(5):
         world.network.text(f"+62812000002{n:02}", TEXT)
     world.network.idle()

@@ -1,27 +1,27 @@
 """Who is due: the clock takes callbacks in SQL, never more than pace and call slots allow.
 
-All limits live in one row of the table ``pace`` that is locked first, so any number of clocks on any
-number of hosts share them. What is due is decided by the service's clock; pace and leases run on
+Calls share one bucket (:mod:`bot.pace`) that is locked first, so any number of clocks on any number of
+hosts keep to the limits together. What is due is decided by the service's clock; pace and leases run on
 wall time, because the demo may move the first but not the second.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, exists, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
+from bot import pace
 from bot.callbacks.states import AttemptState, CallbackState
 from bot.ids import new_id
 from bot.messages import Channel
 from bot.storage.database import Database
-from bot.storage.tables import Attempt, Callback, Pace, table
+from bot.storage.tables import Attempt, Callback, table
 
 _callback = table(Callback)
 _attempt = table(Attempt)
-_pace = table(Pace)
 
 CLAIM_LEASE = timedelta(seconds=30)
 """How long a claimed attempt may wait for a worker before it is handed out again."""
@@ -29,8 +29,8 @@ LAST_START = timedelta(seconds=60)
 """What must be left of a window for a dial to begin, so that ringing ends within it."""
 TALK = timedelta(minutes=10)
 """How long a returned call may go without a turn before the provider is asked how it is."""
-_BURST = timedelta(seconds=1)
-_PACE_ROW = "calls"
+MOST_WRITTEN = 200
+"""Callbacks in writing that are begun at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,27 @@ class Limits:
 
 
 def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits) -> list[str]:
-    """Take the due callbacks that may be dialled at once; gives the ids of their new attempts."""
-    _ensure_pace(database, wall)
+    """Take the due callbacks that may be dialled at once; gives the ids of their new attempts.
+
+    Calls keep the provider's pace and take a slot each. Callbacks in writing need neither: what is written has
+    a pace of its own (:mod:`bot.outbox`).
+    """
+    pace.make(database, pace.CALLS, wall)
     with database.read() as connection:
         if not _anything_due(connection, now, limits):
             return []
+    writing = [name for name in limits.channels if name != Channel.VOICE]
     with database.write() as connection:
-        allowed = _take_pace(connection, wall, limits)
-        if not allowed:
-            return []
-        claimed = _claim(connection, now, allowed, limits.channels)
+        claimed = _claim(connection, now, MOST_WRITTEN, writing)
+        if Channel.VOICE in limits.channels:
+            room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
+            allowed = min(room.count, _free_slots(connection, limits.slots)) if room.count else 0
+            calls = _claim(connection, now, allowed, [Channel.VOICE])
+            pace.use(connection, room, len(calls))
+            claimed += calls
         attempts = [_attempt_of(row, now, wall) for row in claimed]
         if attempts:
             connection.execute(insert(_attempt), attempts)
-        _spend_pace(connection, len(attempts), limits)
         return [str(attempt["id"]) for attempt in attempts]
 
 
@@ -95,18 +102,6 @@ def missed_windows(connection: Connection, now: datetime, limit: int) -> list[st
     return [row.id for row in rows]
 
 
-def _ensure_pace(database: Database, wall: datetime) -> None:
-    with database.read() as connection:
-        if connection.execute(select(_pace.c.name).where(_pace.c.name == _PACE_ROW)).first():
-            return
-    try:
-        with database.write() as connection:
-            connection.execute(insert(_pace).values(name=_PACE_ROW, next_at=wall))
-    except IntegrityError:
-        # Another clock was quicker.
-        return
-
-
 def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool:
     due = select(_callback.c.id).where(
         _callback.c.state == CallbackState.SCHEDULED,
@@ -116,34 +111,20 @@ def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool
     return connection.execute(due.limit(1)).first() is not None
 
 
-def _take_pace(connection: Connection, wall: datetime, limits: Limits) -> int:
-    """Lock the pace row; how many calls may start now."""
-    next_at = connection.execute(
-        select(_pace.c.next_at).where(_pace.c.name == _PACE_ROW).with_for_update()
-    ).scalar_one()
-    since = max(next_at, wall - _BURST)
-    if since != next_at:
-        connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=since))
-    by_pace = int((wall - since).total_seconds() * limits.calls_per_second + 1e-6)
+def _free_slots(connection: Connection, slots: int) -> int:
     under_way = connection.execute(
         select(func.count())
         .select_from(_attempt)
         .where(_attempt.c.state != AttemptState.SETTLED, _attempt.c.channel == Channel.VOICE)
     ).scalar_one()
-    return max(0, min(by_pace, limits.slots - under_way))
-
-
-def _spend_pace(connection: Connection, calls: int, limits: Limits) -> None:
-    if not calls:
-        return
-    row = connection.execute(select(_pace.c.next_at).where(_pace.c.name == _PACE_ROW)).scalar_one()
-    later = row + timedelta(seconds=calls / limits.calls_per_second)
-    connection.execute(update(_pace).where(_pace.c.name == _PACE_ROW).values(next_at=later))
+    return max(0, slots - int(under_way))
 
 
 def _claim(
-    connection: Connection, now: datetime, limit: int, channels: tuple[str, ...]
+    connection: Connection, now: datetime, limit: int, channels: Sequence[str]
 ) -> list[dict[str, object]]:
+    if not (limit and channels):
+        return []
     other = _callback.alias("other")
     due = (
         select(_callback.c.id, _callback.c.address_id)

@@ -243,7 +243,7 @@ class Attempt(Row, table=True):
 
 
 class Pace(Row, table=True):
-    """How many calls are started per second over all processes. ``next_at`` is wall time."""
+    """How fast things may start over all processes: calls, texts of a channel. ``next_at`` is wall time."""
 
     name: str = Field(primary_key=True, max_length=32)
     next_at: datetime = _at()
@@ -423,10 +423,17 @@ class Outbox(Row, table=True):
 
     __table_args__ = (
         Index(
-            "outbox_due",
+            "outbox_channel_due",
+            "channel",
             "due_at",
             sqlite_where=text("state = 'queued'"),
             postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "outbox_notice_due",
+            "due_at",
+            sqlite_where=text("state = 'queued' AND kind = 'notice'"),
+            postgresql_where=text("state = 'queued' AND kind = 'notice'"),
         ),
         Index(
             "outbox_open_address",

@@ -16,11 +16,9 @@ LIMITS = Limits(calls_per_second=100, slots=100)
 
 @pytest.fixture
 def due(world: World) -> World:
-    """Three workers in their window, and a pace that has been running for a while."""
+    """Three workers in their window."""
     world.interviewed(*(Worker(number=f"+62812000001{n:02}", alias=f"W-{n}") for n in range(3)))
     world.at("2026-03-02T18:01:00+07:00")
-    claim(world)
-    world.pass_time(timedelta(seconds=2))
     return world
 
 

@@ -23,8 +23,6 @@ def claimed(world: World) -> str:
     world.interviewed(WORKER)
     world.at("2026-03-02T18:01:00+07:00")
     limits = Limits(calls_per_second=100, slots=100)
-    claim_due(world.service.database, world.clock.now(), wall_time(), limits)
-    world.pass_time(timedelta(seconds=2))
     (attempt,) = claim_due(world.service.database, world.clock.now(), wall_time(), limits)
     return attempt
 

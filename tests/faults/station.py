@@ -195,6 +195,7 @@ def station(
         "TWILIO_SMS_FROM": HOTLINE,
         "TWILIO_VOICE_FROM": CALLER,
         "TWILIO_CALLS_PER_SECOND": "50",
+        "SMS_PER_SECOND": "50",
         "LOG_LEVEL": log_level,
         "NO_PROXY": "127.0.0.1",
     }

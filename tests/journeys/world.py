@@ -482,6 +482,8 @@ def settings_for(url: str, network_url: str, **changes: Any) -> Settings:
             "twilio_sms_from": HOTLINE,
             "twilio_voice_from": CALLER,
             "twilio_calls_per_second": 50,
+            "sms_per_second": 50,
+            "email_per_second": 50,
             "voiceback_flows": ROOT / "flows",
             "voiceback_locales": ROOT / "locales",
         }

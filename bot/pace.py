@@ -1,0 +1,78 @@
+"""How fast things may start, over all processes: one bucket of tokens for each provider's limit, in SQL.
+
+A bucket is a row of the table ``pace``. Its ``next_at`` is the wall time up to which it has been used: what
+has gone by since then is room, and at most a second's worth of it is kept (for less than one a second, one).
+A bucket whose ``next_at`` lies ahead is closed until then, because the provider wants to be left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot.storage.database import Database
+from bot.storage.tables import Pace, table
+
+_pace = table(Pace)
+
+CALLS = "calls"
+"""The bucket of the telephone; those of texts have the names of their channels."""
+_KEPT = timedelta(seconds=1)
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many may start now, while the bucket is locked by the transaction that asked."""
+
+    name: str
+    per_second: float
+    since: datetime
+    """Wall time up to which the bucket counts as used."""
+    count: int
+
+
+def make(database: Database, name: str, wall: datetime) -> None:
+    """Make a bucket, full, if there is none of this name. Safe to repeat, whoever else does it at the same time."""
+    with database.read() as connection:
+        if connection.execute(select(_pace.c.name).where(_pace.c.name == name)).first():
+            return
+    try:
+        with database.write() as connection:
+            connection.execute(insert(_pace).values(name=name, next_at=wall - _KEPT))
+    except IntegrityError:
+        # Another clock was quicker.
+        return
+
+
+def room(connection: Connection, name: str, per_second: float, wall: datetime) -> Room:
+    """Lock a bucket that was made, and say how many may start now; 0 while it is closed."""
+    next_at = connection.execute(
+        select(_pace.c.next_at).where(_pace.c.name == name).with_for_update()
+    ).scalar_one()
+    since = max(next_at, wall - max(_KEPT, timedelta(seconds=1 / per_second)))
+    count = int((wall - since).total_seconds() * per_second + _ROUNDING)
+    return Room(name, per_second, since, max(0, count))
+
+
+def use(connection: Connection, room: Room, number: int) -> None:
+    """So many were started of those that there was room for."""
+    if number:
+        later = room.since + timedelta(seconds=number / room.per_second)
+        connection.execute(update(_pace).where(_pace.c.name == room.name).values(next_at=later))
+
+
+def close(connection: Connection, name: str, until: datetime) -> None:
+    """The provider wants to be left alone until then (wall time); a bucket that is closed for longer stays so."""
+    connection.execute(
+        update(_pace).where(_pace.c.name == name, _pace.c.next_at < until).values(next_at=until)
+    )
+
+
+def is_closed(connection: Connection, name: str, wall: datetime) -> bool:
+    """Whether the provider of a bucket is being left alone. What is only used up for the moment is not closed."""
+    next_at = connection.execute(select(_pace.c.next_at).where(_pace.c.name == name)).scalar_one_or_none()
+    return next_at is not None and next_at > wall
