@@ -50,6 +50,14 @@ class Attachment:
             "size": len(self.data),
         }
 
+    def answer(self) -> web.Response:
+        """The bytes, such that a browser shows a picture and runs nothing."""
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+        }
+        return web.Response(body=self.data, headers=headers | {"Content-Type": self.content_type})
+
     def dump(self) -> Json:
         """The file for the state file."""
         row = {"key": self.key, "created": self.created, "deleted": self.deleted}
@@ -145,8 +153,7 @@ class Storehouse:
         found = self.attachments.get(request.match_info["sid"])
         if found is None or found.deleted or request.query.get("key") != found.key:
             return web.Response(status=403, text="Access denied", content_type="text/plain")
-        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-        return web.Response(body=found.data, headers=headers | {"Content-Type": found.content_type})
+        return found.answer()
 
     def _find(self, request: web.Request) -> Attachment:
         found = self.attachments.get(request.match_info["sid"])

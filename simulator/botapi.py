@@ -208,7 +208,7 @@ class BotApi:
         buttons = _buttons(params.get("reply_markup"))
         message = ChatMessage(self._chats.next_message(), False, text, buttons=buttons)
         account.messages.append(message)
-        self._world.handset(account.number).unread += 1
+        self._world.handset(account.number).notice("telegram")
         return self._shown(account, message)
 
     def _keep_pace(self) -> None:

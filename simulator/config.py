@@ -64,13 +64,26 @@ class TelegramConfig:
 
 @dataclass(frozen=True)
 class MailConfig:
-    """The customer's mail address, where mail for it is handed over and with which secret that is signed, and the
-    port of the SMTP server (0 takes a free one)."""
+    """The customer's mail address, and how mail for it comes to the customer.
+
+    Either it is posted to ``url``, signed with ``secret``; or without an ``url`` it lies in a mailbox that is read by
+    IMAP as ``imap_user`` with ``imap_password``. ``port`` (SMTP) and ``imap_port``: 0 takes a free one.
+    """
 
     address: str
-    url: str
-    secret: str
+    url: str = ""
+    secret: str = ""
     port: int = 0
+    imap_user: str = ""
+    imap_password: str = ""
+    imap_port: int = 0
+
+    def check(self) -> None:
+        """Raise :class:`ConfigError` unless it is one of both ways, with what belongs to it."""
+        if self.url and not self.secret:
+            raise ConfigError("mail: url needs a secret")
+        if not self.url and not (self.imap_user and self.imap_password):
+            raise ConfigError("mail: url and secret, or imap_user and imap_password are required")
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,7 @@ def parse_config(data: object) -> Config:
             raise ConfigError("telegram: token must look like 123456:letters")
     if values.get("mail") is not None:
         values["mail"] = _build(MailConfig, values["mail"], "mail")
+        values["mail"].check()
     values["contents"] = tuple(parse_content(row) for row in values.get("contents", []))
     if "default_script" in values:
         values["default_script"] = parse_script(values["default_script"])

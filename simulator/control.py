@@ -26,7 +26,7 @@ from simulator.errors import ConfigError, RestError, WebhookFailure
 from simulator.line import Decline, PickUp, Speech
 from simulator.media import Media
 from simulator.messages import PostOffice
-from simulator.records import WHATSAPP, Handset, Json
+from simulator.records import WHATSAPP, Handset, Json, now
 from simulator.scripts import KEYPAD, PRESETS, parse_script
 from simulator.sound import make_wav, sound_seconds
 from simulator.updates import Updates
@@ -55,12 +55,8 @@ class Counted(Protocol):
         """How many mails are on their way."""
         ...
 
-    async def drop(self) -> None:
-        """Forget what is on its way."""
-        ...
-
-    def clear(self) -> None:
-        """Forget all mails."""
+    async def clear(self) -> None:
+        """Forget all mails, also those on their way."""
         ...
 
 
@@ -107,6 +103,7 @@ class Control:
             ("POST", handset + "/read", self.read),
             ("GET", "/sim/audio/{key}", self.audio),
             ("GET", "/sim/recordings/{sid}.wav", self.recording),
+            ("GET", "/sim/files/{sid}", self.file),
         ]
         return [web.route(method, path, guarded(handler)) for method, path, handler in table]
 
@@ -179,6 +176,13 @@ class Control:
         sound = recording.audio or make_wav(recording.text, recording.seconds)
         return web.Response(body=sound, content_type="audio/wav")
 
+    async def file(self, request: web.Request) -> web.Response:
+        """A file on a handset, for the phone page; also one that the customer deleted on its own side."""
+        found = self.world.attachments.get(request.match_info["sid"])
+        if found is None:
+            raise Refused(404, "no such file")
+        return found.answer()
+
     # Fate
 
     async def reset(self, _: web.Request) -> web.Response:
@@ -187,8 +191,7 @@ class Control:
         await self.office.close()
         await self.webhooks.drop()
         await self.updates.drop()
-        await self.post.drop()
-        self.post.clear()
+        await self.post.clear()
         self.world.clear()
         self.webhooks.log.clear()
         self.webhooks.chaos = Chaos(self.world.config.chaos)
@@ -387,12 +390,17 @@ class Control:
         return json_answer({})
 
     async def read(self, request: web.Request) -> web.Response:
-        """The messages of the handset have been read."""
+        """The messages of the handset have been read: all, or those of one ``tab`` of the phone page."""
         handset = self._handset(request)
-        if handset.unread:
-            handset.unread = 0
+        tab = str((await read_body(request)).get("tab", ""))
+        before = dict(handset.unread)
+        handset.unread = {name: count for name, count in before.items() if tab and name != tab}
+        if tab in ("", "phone"):
+            handset.calls_seen = now()
+        if tab in ("", "whatsapp"):
+            self.office.read(handset.number)
+        if handset.unread != before or tab == "phone":
             self.world.touch()
-        self.office.read(handset.number)
         return json_answer({})
 
     def _handset(self, request: web.Request) -> Handset:

@@ -143,7 +143,7 @@ class PostOffice:
         if code:
             self._fail(message, "undelivered", int(code))
             return
-        self._world.handset(message.to).unread += 1
+        self._world.handset(message.to).notice("whatsapp" if message.on_whatsapp else "sms")
         self._step(message, "delivered")
 
     def _refused_by_whatsapp(self, message: Message) -> int | None:
@@ -238,7 +238,7 @@ class PostOffice:
             new_sid("SM"), "outbound-reply", message.from_, message.to, body, "delivered", sent=now()
         )
         self._world.keep_message(reply)
-        self._world.handset(message.from_).unread += 1
+        self._world.handset(message.from_).notice("sms")
 
     async def _hand_over(self, message: Message) -> None:
         number = self._world.owned(message.to)

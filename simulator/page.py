@@ -167,7 +167,7 @@ class Page:
             "language": handset.language,
             "country": country_of(handset.number),
             "script": handset.script.name or "script",
-            "unread": handset.unread,
+            "unread": sum(handset.unread.values()),
             "call": call.status if call else "",
             "direction": call.direction if call else "",
         }

@@ -176,10 +176,17 @@ class Handset:
     script: Script = field(default_factory=lambda: parse_script("manual"))
     listed: bool = True
     hides_number: bool = False
-    unread: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+    """How many messages came that nobody looked at, by the tab of the phone page."""
+    calls_seen: datetime = field(default_factory=now)
+    """When its owner last looked at the calls."""
     call_sid: str | None = None
     calls: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+
+    def notice(self, tab: str) -> None:
+        """A message came that nobody has looked at: in ``sms``, ``whatsapp``, ``telegram`` or ``mail``."""
+        self.unread[tab] = self.unread.get(tab, 0) + 1
 
     def to_json(self) -> Json:
         """The handset for the inspection API and the state file."""

@@ -99,9 +99,9 @@ class Simulator:
         await self.office.close()
         await self.webhooks.close()
         await self.updates.close()
-        await self.post.close()
         if self._state:
-            self._state.save()
+            await self._state.save()
+        await self.post.close()
 
 
 class Running:

@@ -44,19 +44,20 @@ class StateFile:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"the state file cannot be read: {type(error).__name__}") from error
 
-    def save(self) -> None:
-        """Write the world if it changed since the last time."""
-        if self._saved_version == self._world.version:
+    async def save(self, *, changed_only: bool = False) -> None:
+        """Write the world; with ``changed_only`` not if it is as it was the last time."""
+        if changed_only and self._saved_version == self._world.version:
             return
         version = self._world.version
-        _write(self._path, json.dumps(self._dump(), default=_encode))
+        data = self._dump() | {"mail": await self._post.dump()}
+        _write(self._path, json.dumps(data, default=_encode))
         self._saved_version = version
 
     async def keep_saving(self) -> None:
         """Save again and again until cancelled."""
         while True:
             await asyncio.sleep(SAVE_EVERY_SECONDS)
-            self.save()
+            await self.save(changed_only=True)
 
     def _dump(self) -> Json:
         world = self._world
@@ -77,7 +78,6 @@ class StateFile:
             "heard": [[*pair, at.isoformat()] for pair, at in world.heard.items()],
             "errors": world.errors,
             "telegram": world.chats.dump(),
-            "mail": self._post.dump(),
         }
 
     def _restore(self, data: Json) -> None:
@@ -124,7 +124,7 @@ class StateFile:
             self._world.handsets[handset.number] = handset
         handset.script = parse_script(row["script"])
         handset.hides_number = row.get("hides_number", False)
-        handset.unread = row["unread"]
+        handset.unread = row["unread"] if isinstance(row["unread"], dict) else {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+import requests
 from imap_tools import MailBoxUnencrypted
 from imap_tools.mailbox import BaseMailBox
 from sqlalchemy import text
@@ -29,38 +30,24 @@ from bot.storage import tables
 from bot.storage.database import open_database
 from channels import doctor, mailbox, mime
 from channels.mailbox import Place, Reader
-from tests.channels.post import WORKER, PostOffice, free_port, letter, reply
+from simulator import server
+from tests.channels.post import HOTLINE, WORKER, PostOffice, free_port, letter, reply
 from tests.channels.test_email import REPORT, last
 from tests.journeys.world import ROOT, World
 
 USER, PASSWORD = "hotline", "p@ss/word"
-START_SECONDS = 20.0
 
 
 @contextmanager
 def imap_server() -> Iterator[str]:
-    """A running IMAP server with one empty mailbox; gives the address of it."""
-    port = free_port()
-    server = subprocess.Popen(
-        [
-            *(Path(sys.executable).parent / "pymap", "--host", "127.0.0.1", "--port", str(port), "--no-tls"),
-            *("--no-service", "managesieve", "--no-service", "admin"),
-            *("dict", "--demo-user", USER, "--demo-password", PASSWORD),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """The make-believe world's mailbox, empty; gives the address of it."""
+    mail = {"address": HOTLINE, "imap_user": USER, "imap_password": PASSWORD}
+    running = server.start({"account_sid": "AC" + "0" * 32, "auth_token": "x", "mail": mail})
     try:
-        eventually(lambda: answers(port), START_SECONDS)
+        port = requests.get(f"{running.url}/sim/mail", timeout=10).json()["imap_port"]
         yield f"imap://{USER}:p%40ss%2Fword@127.0.0.1:{port}/INBOX"
     finally:
-        server.terminate()
-        server.wait(10)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        running.stop()
 
 
 def eventually(met: Callable[[], object], seconds: float = 10.0) -> None:
