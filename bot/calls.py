@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bot import contacts, effects, incidents, safety, steps, transcript
+from bot import agents, contacts, effects, incidents, line, media, safety, steps, transcript, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -21,7 +21,7 @@ from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
 from bot.intake import HANG_UP, HOTLINE
-from bot.messages import Channel, HangUp, Inbound, Prompt, Recording
+from bot.messages import Channel, HangUp, Inbound, Input, Prompt, Recording, Transferred
 from bot.safety import CALLBACK, PassWords
 from bot.service import Service
 from bot.steps import Door, Turn
@@ -70,6 +70,7 @@ def over(service: Service, call_id: str) -> str | None:
     """
     now = service.clock.now()
     with service.database.write() as connection:
+        transfers.call_over(connection, call_id, now, wall_time())
         row = connection.execute(
             select(_conversation.c.id, _conversation.c.attempt_id).where(
                 _conversation.c.call_id == call_id, _conversation.c.state == "open"
@@ -115,7 +116,7 @@ def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | Non
         if document is not None:
             return document
         call = _call_of(connection, service, inbound, attempt_id, now)
-        context = steps.context(service, door, now, call.check)
+        context = _context(connection, service, door, now, call.check)
         sprint = steps.run(lambda: engine.start(service.library.get(call.flow), context, call.facts))
         standing = replace(call.standing, language=sprint.session.language)
         if attempt_id:
@@ -129,6 +130,8 @@ def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | Non
             now,
             Turn(inbound, None, number=0, call_id=_call_id(inbound), check=call.check),
         )
+        line.follow(connection, service, None, sprint, None, standing.conversation_id)
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +204,10 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
             )
         standing, session = steps.open_session(service, row, inbound.sender)
         check = safety.pass_words_of(connection, service.sealer, row)
-        context = steps.context(service, door, now, check)
-        sprint = steps.run(lambda: engine.resume(session, inbound.input, context))
-        return steps.write(
+        context = _context(connection, service, door, now, check)
+        given = line.confirmed(connection, conversation_id, inbound.input)
+        sprint = steps.run(lambda: engine.resume(session, given, context))
+        document = steps.write(
             connection,
             service,
             door,
@@ -212,6 +216,8 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
             now,
             Turn(inbound, row.version, number=turn, call_id=call_id, check=check),
         )
+        line.follow(connection, service, session, sprint, given, conversation_id)
+        return document
 
 
 def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
@@ -222,9 +228,10 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
             return
         standing, session = steps.open_session(service, row, None)
         context = steps.context(service, door, now)
-        unheard = effects.unheard_recording(connection, conversation_id)
-        sprint = steps.run(lambda: _last_sprint(session, context, unheard))
+        last = _last_input(connection, service, conversation_id, session)
+        sprint = steps.run(lambda: _last_sprint(session, context, last))
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+        line.follow(connection, service, session, sprint, HangUp(), conversation_id)
 
 
 def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
@@ -235,16 +242,37 @@ def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, re
         effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
 
 
-def _last_sprint(session: Session, context: Context, unheard: str | None) -> Sprint:
-    """The end of a call, after the answer whose recording was reported but whose turn never came."""
-    if unheard is None:
-        return engine.resume(session, HangUp(), context)
+def _last_input(
+    connection: Connection, service: Service, conversation_id: str, session: Session
+) -> Input | None:
+    """What happened in a call after its last turn: a talk with an agent, or an answer whose recording was
+    reported but whose turn never came."""
+    if line.is_in_line(service, session):
+        return Transferred.TALKED if transfers.has_talked(connection, conversation_id) else None
+    unheard = effects.unheard_recording(connection, conversation_id)
     # How long it is will be known when it is fetched; that it is not empty is enough here.
-    spoken = engine.resume(session, Recording(unheard, 1), context)
-    if spoken.ended:
-        return spoken
-    over = engine.resume(spoken.session, HangUp(), context)
-    return replace(over, events=spoken.events + over.events)
+    return Recording(unheard, 1) if unheard is not None else None
+
+
+def _last_sprint(session: Session, context: Context, last: Input | None) -> Sprint:
+    """The end of a call, after what happened last in it."""
+    if last is None:
+        return engine.resume(session, HangUp(), context)
+    before = engine.resume(session, last, context)
+    if before.ended:
+        return before
+    over = engine.resume(before.session, HangUp(), context)
+    return replace(over, events=before.events + over.events)
+
+
+def _context(
+    connection: Connection, service: Service, door: Door, now: datetime, check: PassWords | None
+) -> Context:
+    """The world around a turn of a call: on the telephone a person may be there."""
+    return replace(
+        steps.context(service, door, now, check),
+        person_there=lambda language: agents.is_there(connection, language, wall_time()),
+    )
 
 
 def _call_id(inbound: Inbound) -> str:

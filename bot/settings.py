@@ -86,6 +86,35 @@ class Templates:
         return bool(self.by_language)
 
 
+class Numbers:
+    """A plain list of our own numbers."""
+
+    def __init__(self, numbers: tuple[str, ...]) -> None:
+        self.numbers = numbers
+
+    @classmethod
+    def parse(cls, value: str) -> Numbers:
+        """Read ``+15005550006, +62…``; raises ValueError that names the bad part's position."""
+        numbers = [part.strip() for part in value.split(",") if part.strip()]
+        for position, number in enumerate(numbers, 1):
+            if not (number.startswith("+") and number[1:].isdigit() and 4 <= len(number) <= 16):
+                raise ValueError(f"part {position}: the number must look like +15005550006")
+        return cls(tuple(numbers))
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def _numbers(value: Any) -> Any:
+    return Numbers.parse(value) if isinstance(value, str) else value
+
+
+NumbersField = Annotated[Numbers, BeforeValidator(_numbers)]
+
+
 def _templates(value: Any) -> Any:
     return Templates.parse(value) if isinstance(value, str) else value
 
@@ -151,6 +180,17 @@ class Settings(BaseSettings):
         1.0, gt=0, description="Calls that Twilio lets you start per second; dialling stays below it"
     )
     twilio_call_slots: int = Field(20, gt=0, description="Calls that may be under way at the same time")
+    twilio_missed_call: NumbersField = Field(
+        Numbers(()),
+        description="Our own numbers, `+15005550006, +62…`, whose callers are not answered but called back at "
+        "once, so that a call costs them nothing",
+    )
+    agent_wait_seconds: int = Field(
+        180,
+        ge=10,
+        le=3600,
+        description="How long a caller waits for an agent before she is offered other ways",
+    )
     sms_per_second: float = Field(
         1.0,
         gt=0,
@@ -218,6 +258,11 @@ class Settings(BaseSettings):
     def forget_at(self, wall: datetime) -> datetime | None:
         """When the provider's copy of what happens at ``wall`` is to be deleted; None if it is to stay."""
         return wall + timedelta(hours=self.provider_keeps_hours) if self.delete_at_provider else None
+
+    @property
+    def agent_wait(self) -> timedelta:
+        """How long a caller waits for an agent."""
+        return timedelta(seconds=self.agent_wait_seconds)
 
     @property
     def console_url(self) -> str:

@@ -16,7 +16,7 @@ from bot import agents, contacts
 from bot.agents import AgentState
 from bot.cases import actions, desk, opening
 from bot.cases.actions import AddNote
-from bot.cases.desk import Said, Spoken
+from bot.cases.desk import CaseDetail, Happening, Said, Spoken
 from bot.clock import wall_time
 from bot.contacts import StopReason
 from bot.effects import UNCLASSIFIED
@@ -26,13 +26,14 @@ from bot.flow.schema import SEVERITIES
 from bot.flow.taxonomy import Taxonomy
 from bot.privacy import access
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Case, Conversation, Transfer, table
+from bot.storage.tables import Case, Conversation, Staff, Transfer, table
 from bot.storage.types import AnyRow
 from bot.transfers import IN_LINE, TransferState
 
 _transfer = table(Transfer)
 _conversation = table(Conversation)
 _case = table(Case)
+_staff = table(Staff)
 
 _QUESTION: Final = "agent"
 """The question under which what an agent heard is filed."""
@@ -89,6 +90,10 @@ class Script:
     revision: str
     answers: tuple[Said, ...]
     transcript: tuple[Spoken, ...]
+    notes: tuple[Happening, ...]
+    """What she has written down in this talk so far."""
+    stopped: bool
+    """Nobody contacts this worker again: she said stop, or it is unsafe."""
 
 
 def script(connection: Connection, sealer: Sealer, staff_id: str, transfer_id: str, now: datetime) -> Script:
@@ -117,6 +122,8 @@ def script(connection: Connection, sealer: Sealer, staff_id: str, transfer_id: s
         revision=case.revision,
         answers=case.answers,
         transcript=said,
+        notes=_own_notes(connection, case, staff_id, row.waiting_since),
+        stopped=case.stopped,
     )
 
 
@@ -168,12 +175,14 @@ def wrap_up(
 ) -> None:
     """The agent has written down what there was to write: she takes calls again, or is away.
 
-    Raises :class:`NotFound` for a talk that is not hers, or is wrapped up already.
+    Raises :class:`NotFound` for a talk that is not hers, or is wrapped up already, and :class:`InputError`
+    (``in_call``) while it lasts.
     """
     _own(connection, staff_id, transfer_id)
-    connection.execute(update(_transfer).where(_transfer.c.id == transfer_id).values(wrapped_up_at=now))
     to = AgentState.FREE if available else AgentState.AWAY
-    agents.move(connection, staff_id, to, {AgentState.WRAP_UP}, now)
+    if not agents.move(connection, staff_id, to, {AgentState.WRAP_UP}, now):
+        raise InputError("the call is still on", code="in_call")
+    connection.execute(update(_transfer).where(_transfer.c.id == transfer_id).values(wrapped_up_at=now))
 
 
 # --- inside -------------------------------------------------------------------------------------
@@ -200,6 +209,13 @@ def _own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
     ):
         raise NotFound(f"no talk {transfer_id}")
     return row
+
+
+def _own_notes(
+    connection: Connection, case: CaseDetail, staff_id: str, since: datetime
+) -> tuple[Happening, ...]:
+    name = connection.execute(select(_staff.c.name).where(_staff.c.id == staff_id)).scalar_one()
+    return tuple(e for e in case.events if e.kind == "note" and e.staff == name and e.at >= since)
 
 
 def _source(connection: Connection, row: AnyRow) -> opening.Source:

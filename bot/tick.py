@@ -14,7 +14,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import leftovers, media, outbox, staff
+from bot import leftovers, media, outbox, staff, transfers
 from bot.callbacks import dial, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -93,6 +93,10 @@ def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, i
         ("place", 1, write(lambda c: waiting_claims(c, wall, BATCH))),
         ("look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
         ("cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
+        ("ring_agent", 1, lambda: transfers.match(service.database, now, wall, settings.agent_wait)),
+        ("lead_caller", 1, lambda: transfers.to_lead(service.database, wall)),
+        ("let_agent_go", 1, lambda: transfers.to_part(service.database, wall)),
+        ("look_after_talk", 5, lambda: transfers.to_look_after(service.database, now, wall)),
         ("deliver", 10, lambda: outbox.claim_notices(service.database, now, wall, BATCH)),
         *(
             ("deliver", 10, partial(outbox.claim, service.database, channel, rate, now, wall, BATCH))

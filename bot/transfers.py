@@ -25,16 +25,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, or_, select, update
 
 from bot import agents
 from bot.agents import AgentState
+from bot.errors import NotFound
 from bot.ids import new_id
 from bot.messages import Address
 from bot.privacy.seal import Sealer
 from bot.storage.database import Database
 from bot.storage.tables import Agent, Conversation, Transfer, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, UTCDateTime
 
 _transfer = table(Transfer)
 _agent = table(Agent)
@@ -122,9 +123,12 @@ def leave_line(
     if row.state in (_S.WAITING, _S.MATCHED, _S.RETURNING):
         _end(connection, row, row.outcome or outcome, now)
     elif row.state == _S.RINGING:
-        _move(connection, row.id, _S.PARTING, (_S.RINGING,), outcome=outcome, lease_until=wall)
+        # A telephone whose call the provider has not named yet is let go as soon as it has.
+        lease = wall if row.agent_call_id else row.lease_until
+        _move(connection, row.id, _S.PARTING, (_S.RINGING,), outcome=outcome, lease_until=lease)
     elif row.state == _S.TALKING:
-        outcome = TransferOutcome.TALKED if row.answered_at else outcome
+        if row.answered_at is not None and outcome is TransferOutcome.GONE:
+            outcome = TransferOutcome.TALKED
         _move(connection, row.id, _S.PARTING, (_S.TALKING,), outcome=outcome, lease_until=wall + PART_LEASE)
 
 
@@ -144,6 +148,7 @@ class Wait:
     transfer_id: str
     state: TransferState
     outcome: TransferOutcome | None
+    ring: int
     before: int
     """How many wait before her for the same agents."""
 
@@ -155,7 +160,18 @@ def wait_of(connection: Connection, conversation_id: str, wall: datetime) -> Wai
         return None
     before = position(connection, row, wall) if row.state in IN_LINE else 0
     outcome = TransferOutcome(row.outcome) if row.outcome else None
-    return Wait(row.id, TransferState(row.state), outcome, before)
+    return Wait(row.id, TransferState(row.state), outcome, row.ring, before)
+
+
+def has_talked(connection: Connection, conversation_id: str) -> bool:
+    """Whether a caller was joined with an agent when she last was in the line."""
+    newest = (
+        select(_transfer.c.answered_at)
+        .where(_transfer.c.conversation_id == conversation_id)
+        .order_by(_transfer.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(newest).scalar_one_or_none() is not None
 
 
 def position(connection: Connection, row: AnyRow, wall: datetime) -> int:
@@ -185,7 +201,10 @@ def join(connection: Connection, transfer_id: str, now: datetime, wall: datetime
     joined = connection.execute(
         update(_transfer)
         .where(_transfer.c.id == transfer_id, _transfer.c.state == _S.TALKING, *(() if fetched else (free,)))
-        .values(answered_at=func.coalesce(_transfer.c.answered_at, now), lease_until=wall + TALK_LEASE)
+        .values(
+            answered_at=func.coalesce(_transfer.c.answered_at, literal(now, UTCDateTime())),
+            lease_until=wall + TALK_LEASE,
+        )
     )
     return joined.rowcount == 1
 
@@ -289,8 +308,11 @@ def begin_ring(connection: Connection, sealer: Sealer, transfer_id: str, wall: d
     return RingOrder(transfer_id, row.ring, row.agent_id, agents.phone(connection, sealer, row.agent_id))
 
 
-def rung(connection: Connection, transfer_id: str, ring: int, agent_call_id: str) -> None:
-    """The provider took the call to the agent."""
+def rung(connection: Connection, transfer_id: str, ring: int, agent_call_id: str, wall: datetime) -> None:
+    """The provider took the call to the agent. If the caller left meanwhile, it is let go at once."""
+    left = case(
+        (_transfer.c.state == _S.PARTING, literal(wall, UTCDateTime())), else_=_transfer.c.lease_until
+    )
     connection.execute(
         update(_transfer)
         .where(
@@ -299,7 +321,7 @@ def rung(connection: Connection, transfer_id: str, ring: int, agent_call_id: str
             _transfer.c.state.in_((_S.RINGING, _S.PARTING)),
             _transfer.c.agent_call_id.is_(None),
         )
-        .values(agent_call_id=agent_call_id)
+        .values(agent_call_id=agent_call_id, lease_until=left)
     )
 
 
@@ -308,20 +330,29 @@ def put_off(connection: Connection, transfer_id: str, ring: int, wall: datetime)
     _move(connection, transfer_id, _S.MATCHED, (_S.RINGING,), ring, lease_until=wall + timedelta(seconds=3))
 
 
-def is_rung(connection: Connection, transfer_id: str, ring: int) -> str | None:
-    """The language in which an agent who picks up is asked; None if the caller is not hers to take (any more)."""
-    row = _row(connection, transfer_id)
-    if row is None or row.ring != ring or row.state != _S.RINGING:
-        return None
-    return agent_language(connection, row.agent_id)
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """What an agent's telephone is told."""
+
+    language: str
+    """The first language of the agent: the one in which the system talks to her."""
+    waits: bool
+    """The caller waits, and is hers to take."""
+    gone: bool
+    """The caller has left the line."""
 
 
-def agent_language(connection: Connection, agent_id: str | None) -> str:
-    """The first language of an agent: the one in which the system talks to her."""
-    spoken = connection.execute(
-        select(_agent.c.languages).where(_agent.c.staff_id == agent_id)
-    ).scalar_one_or_none()
-    return str(spoken).split()[0] if spoken else "en"
+def ring_of(connection: Connection, transfer_id: str, ring: int) -> Ring:
+    """How a ring stands. Reads only. Raises :class:`NotFound` for a transfer that does not exist."""
+    query = select(_transfer, _agent.c.languages).outerjoin(_agent, _agent.c.staff_id == _transfer.c.agent_id)
+    row = connection.execute(query.where(_transfer.c.id == transfer_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no transfer {transfer_id}")
+    return Ring(
+        language=row.languages.split()[0] if row.languages else "en",
+        waits=row.ring == ring and row.state == _S.RINGING,
+        gone=row.state in (_S.PARTING, _S.RETURNING, _S.ENDED),
+    )
 
 
 def accept(

@@ -14,7 +14,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select, update
 
-from bot import calls, incidents, intake, letters, receipts, waiting
+from bot import calls, incidents, intake, leftovers, letters, media, receipts, transfers, waiting
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -28,9 +28,10 @@ from bot.messages import Receipt
 from bot.service import Service, open_service
 from bot.settings import load
 from bot.steps import INVITE, Door
-from bot.storage.tables import Conversation, Message, RecordingRow, table
-from channels import notices
-from channels.base import Channel, Erasing, registry
+from bot.storage.tables import Conversation, Message, table
+from channels import custody, notices, talks
+from channels.base import Carrying, Channel, Erasing, Forgetting, registry
+from channels.switchboard import Switchboard
 from channels.voice import CallReport, Voice
 
 log = structlog.get_logger()
@@ -156,6 +157,9 @@ def _look_after(attempt_id: str) -> None:
         if report is None:
             dial.not_found(connection, order, wall, now)
             return
+    if report.status.terminal:
+        transfers.call_over(connection, report.call_id, service().clock.now(), wall_time())
+        leftovers.note_call(connection, service().settings, report.call_id)
         if order.state == AttemptState.UNKNOWN:
             dial.placed(connection, attempt_id, report.call_id, now, wall)
         _progress(connection, attempt_id, report)
@@ -205,6 +209,51 @@ def _cancel(attempt_id: str) -> None:
     report = voice().call_status(order.call_id)
     with heart.database.write() as connection:
         if report is None or report.status is CallStatus.CANCELED:
+# --- callers and agents -----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def switchboard() -> Switchboard:
+    """What joins callers and agents, in this worker process."""
+    return Switchboard(service().settings, service().catalogs, voice())
+
+
+def ring_agent(*transfer_ids: str) -> None:
+    """Ring the agents who are reserved for callers."""
+    _each(transfer_ids, _ring_agent)
+
+
+def _ring_agent(transfer_id: str) -> None:
+    talks.ring(service(), switchboard(), transfer_id)
+
+
+def lead_caller(*transfer_ids: str) -> None:
+    """Lead callers into their talk with an agent, or on in their flow."""
+    _each(transfer_ids, _lead_caller)
+
+
+def _lead_caller(transfer_id: str) -> None:
+    talks.lead(service(), switchboard(), transfer_id)
+
+
+def let_agent_go(*transfer_ids: str) -> None:
+    """Let the telephones of agents go whose callers have left."""
+    _each(transfer_ids, _let_agent_go)
+
+
+def _let_agent_go(transfer_id: str) -> None:
+    talks.let_go(service(), switchboard(), transfer_id)
+
+
+def look_after_talk(*transfer_ids: str) -> None:
+    """Ask how talks are of which nothing was heard for long."""
+    _each(transfer_ids, _look_after_talk)
+
+
+def _look_after_talk(transfer_id: str) -> None:
+    talks.look_after(service(), voice(), transfer_id)
+
+
             settle.settle(connection, attempt_id, Disposition.EXPIRED, heart.clock.now())
         else:
             _progress(connection, attempt_id, report)

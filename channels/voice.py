@@ -35,6 +35,7 @@ from bot.messages import (
     Rendered,
     Reveal,
     Silence,
+    Transferred,
 )
 from bot.messages import Channel as Name
 from bot.settings import Settings
@@ -154,10 +155,17 @@ class Voice:
             f"{self._settings.public_base_url}/channels/voice/turn/{place.conversation_id}?n={place.turn}"
         )
         if place.ended or prompt.expects is Expects.NOTHING:
-            self._speak(document, prompt)
+            self.speak(document, prompt)
+        elif prompt.expects is Expects.PERSON:
+            gather = Gather(
+                input="dtmf", action=action, method="POST", timeout=1, num_digits=1, finish_on_key=""
+            )
+            self.speak(gather, prompt)
+            document.append(gather)
+            document.redirect(action.replace("/turn/", "/wait/"), method="POST")
             document.hangup()
         elif prompt.expects in {Expects.OPEN, Expects.MEDIA}:
-            self._speak(document, prompt)
+            self.speak(document, prompt)
             document.record(
                 action=action,
                 method="POST",
@@ -179,7 +187,7 @@ class Voice:
                 num_digits=prompt.max_digits,
                 finish_on_key="" if one_key else "#",
             )
-            self._speak(gather, prompt)
+            self.speak(gather, prompt)
             document.append(gather)
             document.redirect(action, method="POST")
         return [Rendered(str(document))]
@@ -191,7 +199,8 @@ class Voice:
         document.hangup()
         return str(document)
 
-    def _speak(self, document: VoiceResponse | Gather, prompt: Prompt) -> None:
+    def speak(self, document: VoiceResponse | Gather, prompt: Prompt) -> None:
+        """Say the texts of a prompt within a document, recorded by people or spoken by Twilio."""
         for text, language in prompt.spoken():
             name = recording_name(text)
             if self._audio.has(language, name):
@@ -305,6 +314,8 @@ class Recordings:
             folder = self._folder(language)
             names = frozenset(path.stem for path in folder.glob("*.wav")) if folder.is_dir() else frozenset()
             self._names[language] = names
+    if turn and (told := _told(request)) is not None:
+        return told
         return name in names
 
     def path(self, language: str, name: str) -> Path:
@@ -315,6 +326,20 @@ class Recordings:
         # Only letters and hyphens: the language comes out of an address.
         safe = "".join(c for c in language if c.isalpha() or c == "-")
         return self._locales / safe.replace("-", "_") / "audio"
+def _told(request: Request) -> Transferred | None:
+    """What became of the wait for a person: our own word in the address, or the end of a conference.
+
+    The address is signed, so only Twilio can say it, and Twilio has it from us.
+    """
+    if "told" in request.args:
+        talked = request.args["told"] == Transferred.TALKED.value
+    elif "DialCallStatus" in request.form:
+        talked = request.form["DialCallStatus"] in {"completed", "answered"}
+    else:
+        return None
+    return Transferred.TALKED if talked else Transferred.NOBODY
+
+
 
 
 # --- reading Twilio's fields ----------------------------------------------------------------------

@@ -6,19 +6,25 @@ that we gave the provider asks it to come again.
 
 from __future__ import annotations
 
+import io
+
 from flask import Blueprint, Flask, Response, abort, request, send_file
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import calls, receipts
+from bot import calls, leftovers, line, receipts, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
+from bot.flow import phrases
 from bot.messages import Channel as Name
 from bot.messages import Inbound, Recording
 from bot.revisions import Watch
 from bot.service import Service
 from bot.steps import Place
+from bot.transfers import Ring
 from channels.base import MAX_BODY_BYTES, Acknowledging, Channel, registry, take
+from channels.switchboard import ROUND_SECONDS, Switchboard
+from channels.tone import hold_tone
 from channels.voice import Voice, recorded_beside_a_key
 
 _EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -32,7 +38,9 @@ def register(app: Flask, service: Service) -> None:
     blueprint = Blueprint("channels", __name__, url_prefix="/channels")
     _guard(blueprint)
     if service.settings.voice_on:
-        _voice_routes(blueprint, service, Voice(service.settings, service.catalogs), watch)
+        voice = Voice(service.settings, service.catalogs)
+        _voice_routes(blueprint, service, voice, watch)
+        _talk_routes(blueprint, service, Switchboard(service.settings, service.catalogs, voice), voice)
     _written_routes(blueprint, service, doors, watch)
     app.register_blueprint(blueprint)
 
@@ -114,7 +122,7 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
     @blueprint.post("/voice/recording/<conversation_id>")
     def recording(conversation_id: str) -> Response:
         # The same recording comes with its turn, before or after this; if that request is lost, this one counts.
-        inbound = voice.receive(request, _turn_number())
+        inbound = voice.receive(request, _number("n"))
         if isinstance(inbound.input, Recording) and request.form.get("RecordingStatus") != "absent":
             calls.keep_recording(service, inbound, conversation_id, inbound.input)
         return Response(status=204)
@@ -131,6 +139,8 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
             attempt_id = calls.over(service, report.call_id)
             if attempt_id:
                 _progress(service, voice, attempt_id)
+            with service.database.write() as connection:
+                leftovers.note_call(connection, service.settings, report.call_id)
         return Response(status=204)
 
     @blueprint.post("/voice/fallback")
@@ -151,6 +161,74 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
         return send_file(path, mimetype="audio/wav", max_age=_AUDIO_SECONDS, conditional=True)
 
 
+# --- a caller and an agent --------------------------------------------------------------------
+
+
+def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voice: Voice) -> None:
+    @blueprint.post("/voice/wait/<conversation_id>")
+    def wait(conversation_id: str) -> Response:
+        call_id = board.call_of(request)
+        found = line.look(service, call_id, conversation_id, fetched="b" in request.args)
+        return _xml(board.wait(conversation_id, found))
+
+    @blueprint.post("/voice/agent/<transfer_id>")
+    def agent(transfer_id: str) -> Response:
+        board.call_of(request)
+        ring = _ring(service, transfer_id)
+        if ring.waits:
+            return _xml(board.offer(transfer_id, _number("r"), ring.language))
+        return _xml(board.goodbye(_too_late(ring), ring.language))
+
+    @blueprint.post("/voice/agent/<transfer_id>/key")
+    def agent_key(transfer_id: str) -> Response:
+        call_id, nth = board.call_of(request), _number("r")
+        now, wall = service.clock.now(), wall_time()
+        if request.form.get("Digits", "") != "1":
+            with service.database.write() as connection:
+                transfers.missed(connection, transfer_id, nth, now, wall)
+            return _xml(voice.silence())
+        with service.database.write() as connection:
+            accepted = transfers.accept(connection, transfer_id, nth, call_id, now, wall)
+        if accepted:
+            return _xml(board.join(transfer_id, nth, line.room_name(transfer_id, nth)))
+        ring = _ring(service, transfer_id)
+        return _xml(board.goodbye(_too_late(ring), ring.language))
+
+    @blueprint.post("/voice/agent/<transfer_id>/over")
+    def agent_over(transfer_id: str) -> Response:
+        call_id = board.call_of(request)
+        _agent_left(service, transfer_id, call_id)
+        return _xml(board.goodbye(phrases.CALLER_GONE, _ring(service, transfer_id).language))
+
+    @blueprint.post("/voice/agent/<transfer_id>/status")
+    def agent_status(transfer_id: str) -> Response:
+        report = voice.report(request)
+        if report is not None and report.status.terminal:
+            _agent_left(service, transfer_id, report.call_id)
+        return Response(status=204)
+
+    @blueprint.get("/voice/hold.wav")
+    def hold() -> Response:
+        tone = io.BytesIO(hold_tone(ROUND_SECONDS))
+        name = "hold.wav"
+        return send_file(tone, mimetype="audio/wav", max_age=_AUDIO_SECONDS, download_name=name, etag=False)
+
+
+def _ring(service: Service, transfer_id: str) -> Ring:
+    with service.database.read() as connection:
+        return transfers.ring_of(connection, transfer_id, _number("r"))
+
+
+def _too_late(ring: Ring) -> str:
+    return phrases.CALLER_GONE if ring.gone else phrases.CALL_TAKEN
+
+
+def _agent_left(service: Service, transfer_id: str, call_id: str) -> None:
+    now, wall = service.clock.now(), wall_time()
+    with service.database.write() as connection:
+        transfers.agent_left(connection, transfer_id, _number("r"), call_id, now, wall)
+
+
 def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | None) -> Response:
     try:
         return _xml(calls.begin(service, voice, inbound, attempt_id))
@@ -159,15 +237,15 @@ def _begin(service: Service, voice: Voice, inbound: Inbound, attempt_id: str | N
         return _xml(voice.render(goodbye, Place("", 0, ended=True))[0].text)
 
 
-def _turn_number() -> int:
-    number = request.args.get("n", "")
+def _number(name: str) -> int:
+    number = request.args.get(name, "")
     if not (number.isascii() and number.isdigit() and len(number) < 6):
         abort(400)
     return int(number)
 
 
 def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
-    number = _turn_number()
+    number = _number("n")
     inbound = voice.receive(request, number)
     beside = recorded_beside_a_key(request)
     if beside is not None:
@@ -185,6 +263,9 @@ def _progress(service: Service, voice: Voice, attempt_id: str) -> None:
     if report is None:
         return
     with service.database.write() as connection:
+        if report.status.terminal:
+            leftovers.note_call(connection, service.settings, report.call_id)
+            transfers.call_over(connection, report.call_id, service.clock.now(), wall_time())
         settle.progress(
             connection,
             attempt_id,
