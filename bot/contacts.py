@@ -32,8 +32,23 @@ _callback = table(Callback)
 _outbox = table(Outbox)
 
 
-SHARED = "shared"
-"""How a number is known that its owner handed over on another channel."""
+class How(StrEnum):
+    """How we know that an address is a person's."""
+
+    AUDITOR = "auditor"
+    """The auditor wrote it into the upload."""
+    SELF = "self"
+    """She wrote or called from it."""
+    SHARED = "shared"
+    """She handed it over on another channel, and the provider says that it is her own."""
+    CODE = "code"
+    """She gave there a code that we had shown her elsewhere (:mod:`bot.links`)."""
+    PASS_WORD = "pass_word"  # noqa: S105 - the name of a way, not a secret
+    """She gave her pass-word there."""
+
+
+OWN_ACT = (How.SHARED, How.CODE, How.PASS_WORD)
+"""Ways by which a worker herself says that another address is hers too."""
 
 
 class StopReason(StrEnum):
@@ -125,8 +140,8 @@ def speaks(connection: Connection, address_id: str, language: str) -> None:
     connection.execute(update(_address).where(_address.c.id == address_id).values(language=language))
 
 
-def new_contact(connection: Connection, address_id: str, now: datetime, *, how: str, **values: object) -> str:
-    """A new person on an address. ``how`` we know: ``auditor`` or ``self``."""
+def new_contact(connection: Connection, address_id: str, now: datetime, *, how: How, **values: object) -> str:
+    """A new person on an address, and ``how`` we know it (:class:`How`)."""
     contact_id = new_id()
     connection.execute(insert(_contact).values(id=contact_id, created_at=now, **values))
     connection.execute(
@@ -151,14 +166,14 @@ def give_phone(
     )
     if connection.execute(linked).first() is None:
         connection.execute(
-            insert(_link).values(contact_id=contact_id, address_id=known.id, how=SHARED, created_at=now)
+            insert(_link).values(contact_id=contact_id, address_id=known.id, how=How.SHARED, created_at=now)
         )
 
 
 def given_phone(
     connection: Connection, sealer: Sealer, address_id: str
 ) -> tuple[str, str | None, Address] | None:
-    """The number that the worker on another kind of address handed over: row, country and number; the latest.
+    """The number that the worker on another kind of address said was hers: row, country and number; the latest.
 
     None if there is none that may be called.
     """
@@ -170,7 +185,7 @@ def given_phone(
         .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
         .where(
             here.c.address_id == address_id,
-            there.c.how == SHARED,
+            there.c.how.in_(OWN_ACT),
             _address.c.kind == AddressKind.PHONE,
             _stop.c.index.is_(None),
         )
@@ -180,6 +195,18 @@ def given_phone(
     if row is None:
         return None
     return row.id, row.country, sealer.open_address(row.id, row.kind, row.sealed)
+
+
+def join(connection: Connection, contact_id: str, address_id: str, how: How, now: datetime) -> None:
+    """By her own act an address is this contact's from now on. One that only the auditor knew of is hers for sure."""
+    mine = (_link.c.contact_id == contact_id, _link.c.address_id == address_id)
+    known = connection.execute(
+        update(_link).where(*mine, _link.c.how == How.AUDITOR).values(how=how)
+    ).rowcount
+    if not known and connection.execute(select(_link.c.how).where(*mine)).first() is None:
+        connection.execute(
+            insert(_link).values(contact_id=contact_id, address_id=address_id, how=how, created_at=now)
+        )
 
 
 def set_pass_word(connection: Connection, sealer: Sealer, contact_id: str, digits: str) -> None:
@@ -200,7 +227,9 @@ def stop(
     """Never contact this person again: every linked address goes on the stop list, what was planned is called off.
 
     With a known contact all of her addresses are meant. Without, it is this address, and those of its
-    contact if it has only one; on a shared phone nobody else's addresses are touched.
+    contact if it has only one. Of several contacts on a shared phone only those count who said themselves,
+    from elsewhere, that it is theirs; nobody else's addresses are touched. An account of an app or a mailbox
+    is one person's, whatever contacts were made on it.
     """
     addresses = _linked(connection, address_id, contact_id)
     # An account of two names is stopped under both.
@@ -221,17 +250,20 @@ def lift_stop(connection: Connection, address_id: str) -> None:
 
 
 def _linked(connection: Connection, address_id: str, contact_id: str | None) -> list[str]:
-    owners = (
-        [contact_id]
-        if contact_id
-        else list(
-            connection.execute(select(_link.c.contact_id).where(_link.c.address_id == address_id)).scalars()
-        )
-    )
-    if len(owners) != 1:
-        return [address_id]
-    linked = connection.execute(select(_link.c.address_id).where(_link.c.contact_id == owners[0])).scalars()
+    owners = [contact_id] if contact_id else _owners(connection, address_id)
+    linked = connection.execute(select(_link.c.address_id).where(_link.c.contact_id.in_(owners))).scalars()
     return sorted({address_id, *linked})
+
+
+def _owners(connection: Connection, address_id: str) -> list[str]:
+    """The contacts whose word counts for all of their addresses when somebody unproven says stop on this one."""
+    rows = connection.execute(
+        select(_link.c.contact_id, _link.c.how, _address.c.kind)
+        .join(_address, _address.c.id == _link.c.address_id)
+        .where(_link.c.address_id == address_id)
+    ).all()
+    surely = [row for row in rows if row.how in OWN_ACT or row.kind != AddressKind.PHONE]
+    return [row.contact_id for row in (rows if len(rows) == 1 else surely)]
 
 
 def _call_off(connection: Connection, addresses: list[str], reason: StopReason, now: datetime) -> None:

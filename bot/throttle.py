@@ -3,6 +3,8 @@
     a name    five failures lock it for a minute, each further one for twice as long, up to 15 minutes
     a source  is counted once per name that fails from it; 20 such names lock it in the same way
 
+Digits by which workers prove who they are (:mod:`bot.links`) are counted here too, under limits of their own.
+
 So a colleague who mistypes her password all morning never locks the others of her office out: she is one
 name. Who signed in from a source within 30 days is not held back by its lock, whatever others try there.
 The table holds keyed digests only, of names, of sources, and of the two together. All times are wall time.
@@ -84,6 +86,25 @@ def locked_for(connection: Connection, tried: Keys, now: datetime) -> timedelta 
     """What is left of the lock of a name; None if it is not locked."""
     found = select(_throttle.c.locked_until).where(_throttle.c.index == tried.name)
     return _left(connection.execute(found).scalar(), now)
+
+
+def is_shut(connection: Connection, index: str, now: datetime) -> bool:
+    """Whether nothing may be tried under a digest now, because of what :func:`note_failure` counted."""
+    found = select(_throttle.c.locked_until).where(_throttle.c.index == index)
+    return _left(connection.execute(found).scalar(), now) is not None
+
+
+def note_failure(connection: Connection, index: str, now: datetime, most: int, within: timedelta) -> bool:
+    """Count one failure under a digest; True if it is shut from now on.
+
+    ``most`` failures, none longer than ``within`` after the one before it, shut it for as long.
+    """
+    row = _held(connection, index, now)
+    begins = now - row.updated_at > within or (row.locked_until is not None and row.locked_until <= now)
+    failures = 1 if begins else row.failures + 1
+    shut = failures >= most
+    _set(connection, index, failures=failures, locked_until=now + within if shut else None, updated_at=now)
+    return shut
 
 
 def forget(connection: Connection, now: datetime) -> int:

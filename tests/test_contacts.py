@@ -8,6 +8,7 @@ import pytest
 
 from bot import contacts
 from bot.contacts import StopReason
+from bot.messages import Address, AddressKind
 from bot.storage import tables
 from bot.storage.tables import table
 from tests.journeys.world import Worker, World
@@ -41,13 +42,16 @@ def person(world: World, *numbers: str) -> str:
     """A person with some numbers."""
     ids = [remember(world, number).id for number in numbers]
     with world.service.database.write() as connection:
-        contact_id = contacts.new_contact(connection, ids[0], world.clock.now(), how="self")
+        contact_id = contacts.new_contact(connection, ids[0], world.clock.now(), how=contacts.How.SELF)
         for address_id in ids[1:]:
             connection.execute(
                 table(tables.ContactAddress)
                 .insert()
                 .values(
-                    contact_id=contact_id, address_id=address_id, how="self", created_at=world.clock.now()
+                    contact_id=contact_id,
+                    address_id=address_id,
+                    how=contacts.How.SELF,
+                    created_at=world.clock.now(),
                 )
             )
     return contact_id
@@ -78,6 +82,43 @@ def test_stop_on_a_shared_phone_touches_nobody_elses_addresses(world: World) -> 
     stop(world, FIRST)
     assert stopped(world, FIRST)
     assert not stopped(world, SECOND)
+
+
+def join(world: World, contact_id: str, number: str, how: contacts.How) -> None:
+    """A number becomes somebody's by her own act."""
+    address = remember(world, number)
+    with world.service.database.write() as connection:
+        contacts.join(connection, contact_id, address.id, how, world.clock.now())
+
+
+@pytest.mark.parametrize("how", contacts.OWN_ACT)
+def test_stop_on_a_shared_phone_reaches_who_said_that_it_is_hers(world: World, how: contacts.How) -> None:
+    person(world, FIRST)
+    join(world, person(world, SECOND), FIRST, how)
+    stop(world, FIRST)
+    assert stopped(world, SECOND)
+
+
+def test_stop_in_an_app_reaches_all_that_was_ever_given_there(sqlite_world: World) -> None:
+    world = sqlite_world
+    account = Address(AddressKind.TELEGRAM, "4242")
+    with world.service.database.write() as connection:
+        known = contacts.remember(connection, world.service.sealer, account, world.clock.now())
+        for _ in range(2):
+            owner = contacts.new_contact(connection, known.id, world.clock.now(), how=contacts.How.SELF)
+    join(world, owner, FIRST, contacts.How.SHARED)
+    with world.service.database.write() as connection:
+        contacts.stop(connection, known.id, None, StopReason.WORKER, world.clock.now())
+    assert stopped(world, FIRST)
+
+
+def test_what_the_auditor_knew_and_she_proves_is_hers_for_sure(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(number=FIRST))
+    (link,) = world.rows(tables.ContactAddress)
+    join(world, link.contact_id, FIRST, contacts.How.PASS_WORD)
+    join(world, link.contact_id, FIRST, contacts.How.CODE)
+    assert [row.how for row in world.rows(tables.ContactAddress)] == ["pass_word"]
 
 
 def test_stop_calls_off_what_was_planned(world: World) -> None:

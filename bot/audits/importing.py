@@ -155,7 +155,7 @@ class _Importing:
         row = self.row
         address = contacts.remember(self.connection, self.sealer, row.phone, self.now, row.country)
         contact_id = contacts.new_contact(
-            self.connection, address.id, self.now, how="auditor", **self._contact_values()
+            self.connection, address.id, self.now, how=contacts.How.AUDITOR, **self._contact_values()
         )
         self._set_secrets(contact_id)
         member_id = new_id()
