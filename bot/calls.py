@@ -121,7 +121,7 @@ def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | Non
         standing = replace(call.standing, language=sprint.session.language)
         if attempt_id:
             settle.answered(connection, attempt_id, _call_id(inbound), now, wall_time())
-        return steps.write(
+        document = steps.write(
             connection,
             service,
             door,
