@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from simulator.line import Leave, Line, Speech
+from simulator.line import Breath, Key, Leave, Line, Speech
 from simulator.records import Handset
 from simulator.scripts import Script, ScriptStep
+
+FEW_WORDS = "A few words from a script."
 
 
 class Callee:
@@ -38,12 +40,33 @@ class Callee:
         if step.hangup:
             self._line.put(Leave())
 
+    def begin_talk(self) -> None:
+        """Somebody else is on the line: put on it, in order, all that this person does in the talk."""
+        step = self.take()
+        if step is None:
+            return
+        always = self.script.then == "keys" and self._taken == len(self.script.steps)
+        if always and step.keys == self.script.then_keys:
+            step = ScriptStep(speak=FEW_WORDS)
+        for each in step.talk or (step,):
+            self._put(each)
+
+    def _put(self, step: ScriptStep) -> None:
+        if step.pause:
+            self._line.put(Breath(step.pause))
+        if step.speak:
+            self._line.put(Speech(step.speak, step.seconds))
+        for symbol in step.keys.replace("{pass_word}", self._pass_word):
+            self._line.put(Key(symbol))
+        if step.hangup:
+            self._line.put(Leave())
+
     async def react_to_beep(self, step: ScriptStep, finish_on_key: str) -> None:
         """Do it at a ``<Record>``: one who presses the same at every question says a few words instead."""
         always = self.script.then == "keys" and step.keys == self.script.then_keys
         if not always or self._taken < len(self.script.steps):
             await self.react(step)
             return
-        self._line.put(Speech("A few words from a script.", step.seconds))
+        self._line.put(Speech(FEW_WORDS, step.seconds))
         if "#" in finish_on_key:
             self._line.type("#")

@@ -13,17 +13,17 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator import twiml
+from simulator.bridges import BOTH_ENDS, Bridge
 from simulator.callees import Callee
-from simulator.errors import RestError
-from simulator.interpreter import (
-    Interpreter,
-    call_params,
-    post_recording_callback,
-)
+from simulator.documents import Documents, call_params
+from simulator.errors import RestError, TwimlError
+from simulator.interpreter import Interpreter, post_recording_callback
 from simulator.line import Decline, HungUp, Line, PickUp, Source
 from simulator.media import Media
 from simulator.pace import Pace
 from simulator.records import Call, Handset, Recording, new_sid, now, stamp
+from simulator.rooms import Rooms
 from simulator.scripts import Script
 from simulator.webhooks import Request, Webhooks
 from simulator.world import World
@@ -37,6 +37,8 @@ GREETING_SECONDS = 8.0
 # Twilio lets a phone ring a little longer than the time-out that was asked for.
 RING_BUFFER = 5
 MANUAL_INBOUND_RING = 1.0
+# A sender that test credentials may use without owning it, https://www.twilio.com/docs/iam/test-credentials.
+MAGIC_SENDER = "+15005550006"
 
 
 @dataclass
@@ -47,6 +49,8 @@ class LiveCall:
     line: Line
     callee: Callee
     interpreter: Interpreter
+    bridge: Bridge | None = None
+    whisper: Source | None = None
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -64,6 +68,7 @@ class Switchboard:
         self._webhooks = webhooks
         self._media = media
         self._pace = pace
+        self.rooms = Rooms(world, webhooks)
         self.live: dict[str, LiveCall] = {}
 
     def dial(self, to: str, from_: str, request: dict[str, list[str]]) -> Call:
@@ -117,6 +122,53 @@ class Switchboard:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.rooms.clear()
+
+    # Calls that a <Dial> makes
+
+    def ring(self, parent: Call, line: Line, verb: twiml.Dial, documents: Documents) -> Bridge:
+        """Let the numbers of ``verb`` ring for ``parent``; :class:`TwimlError` for a ``callerId`` that is not theirs.
+
+        Without a ``callerId`` the called party sees the number of whoever is on the line.
+        """
+        if not isinstance(verb.targets, tuple):
+            raise TypeError("a conference does not ring")
+        ours = {parent.to, parent.from_, MAGIC_SENDER, ""}
+        if verb.caller_id not in ours and self._world.owned(verb.caller_id) is None:
+            raise TwimlError(13214, "<Dial> has a callerId that is not owned")
+        bridge = Bridge(line, self.rooms.private())
+        for number in verb.targets:
+            call = Call(new_sid("CA"), "outbound-dial", number.number, verb.caller_id or parent.handset)
+            call.parent_sid, call.request = parent.sid, _child_request(verb, number, documents)
+            live = self._connect(call, self._script_for(number.number))
+            live.bridge = bridge
+            if number.url is not None:
+                live.whisper = Source(documents.resolve(number.url, 13221), number.method)
+            bridge.children.append(call)
+            self._start(live, self._place(live))
+        return bridge
+
+    def release(self, bridge: Bridge) -> None:
+        """Drop a bridge, and hang up the telephones that still ring for it."""
+        bridge.drop()
+        self._silence_others(bridge)
+
+    async def _join(self, live: LiveCall, bridge: Bridge) -> None:
+        """The called party has picked up: what is whispered to it first, then the talk with the caller."""
+        if live.whisper is not None and not await live.interpreter.whisper(live.whisper):
+            return
+        if not bridge.pick(live.call):
+            return
+        self._silence_others(bridge)
+        following = await live.interpreter.join(bridge.room, BOTH_ENDS)
+        if following is not None:
+            bridge.redirected = True
+            await live.interpreter.run(following)
+
+    def _silence_others(self, bridge: Bridge) -> None:
+        for child in bridge.children:
+            if child is not bridge.chosen and child.sid in self.live:
+                self.live[child.sid].line.hang_up("other")
 
     def _live(self, call: Call) -> LiveCall:
         live = self.live.get(call.sid)
@@ -130,7 +182,7 @@ class Switchboard:
     def _connect(self, call: Call, script: Script) -> LiveCall:
         line = Line(self._pace)
         callee = Callee(self._world.handset(call.handset), script, line)
-        interpreter = Interpreter(self._world, self._webhooks, self._media, call, line, callee)
+        interpreter = Interpreter(self._world, self._webhooks, self._media, call, line, callee, self)
         live = LiveCall(call, line, callee, interpreter)
         self._world.keep_call(call)
         self.live[call.sid] = live
@@ -147,6 +199,8 @@ class Switchboard:
             # Only a stopping simulator or a fault of its own leaves a call like this.
             live.call.status, live.call.ended = "failed", now()
         self._put_down(live.call)
+        if live.bridge is not None:
+            live.bridge.over()
         self._world.touch()
 
     def _put_down(self, call: Call) -> None:
@@ -166,6 +220,10 @@ class Switchboard:
         except HungUp:
             call.status, call.ended = "canceled", now()
             return
+        await self._place(live)
+
+    async def _place(self, live: LiveCall) -> None:
+        """Ring, and talk if somebody answers."""
         try:
             by = await self._ring(live)
         except _Unanswered as outcome:
@@ -223,7 +281,10 @@ class Switchboard:
             await self._detect(live, by)
             if _one(call.request, "SendDigits"):
                 call.note("tones", digits=_one(call.request, "SendDigits"))
-            await live.interpreter.run(first_source(call.request))
+            if live.bridge is not None:
+                await self._join(live, live.bridge)
+            else:
+                await live.interpreter.run(first_source(call.request))
         except HungUp:
             pass
         self._hang_up(live)
@@ -356,6 +417,18 @@ class Switchboard:
         if event not in events:
             return None, "POST"
         return _one(call.request, "StatusCallback"), _one(call.request, "StatusCallbackMethod") or "POST"
+
+
+def _child_request(verb: twiml.Dial, number: twiml.Number, documents: Documents) -> dict[str, list[str]]:
+    """What a REST request would say for a call that a ``<Dial>`` makes."""
+    request = {"Timeout": [str(verb.timeout)], "TimeLimit": [str(verb.time_limit)]}
+    if number.send_digits:
+        request["SendDigits"] = [number.send_digits]
+    if number.status_callback:
+        request["StatusCallback"] = [documents.resolve(number.status_callback, 11100)]
+        request["StatusCallbackMethod"] = [number.status_method]
+        request["StatusCallbackEvent"] = list(number.status_events)
+    return request
 
 
 def first_source(request: dict[str, list[str]]) -> Source:

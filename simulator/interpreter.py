@@ -7,29 +7,33 @@ The rules that are easy to get wrong, each with its source at https://www.twilio
 * ``action`` defaults to the address of the running document; relative addresses resolve against it.
 * A hang-up during ``<Gather>`` posts nothing; during ``<Record>`` it posts ``Digits=hangup``.
 * A silent recording is kept, and verbs after ``<Record>`` are never reached.
+* A ``<Dial>`` without ``action`` goes on to the next verb. The action is also asked when the caller hangs up, and not
+  when the REST API gives the call another document.
 * A document that cannot be had, read or carried out goes to the fallback address, else the call ends.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, TypeGuard
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag
 
 from simulator import twiml
+from simulator.bridges import BOTH_ENDS, Exchange, Params
 from simulator.callees import Callee
-from simulator.errors import TwimlError, WebhookFailure
-from simulator.line import HungUp, Interrupted, Key, Line, Source, Speech
+from simulator.documents import Documents, call_params
+from simulator.errors import TwimlError
+from simulator.line import HungUp, Interrupted, Key, Line, Source, Speech, Turned
 from simulator.media import Media
-from simulator.records import Call, Recording, country_of, new_sid
+from simulator.music import Music
+from simulator.records import Call, Recording, new_sid
+from simulator.rooms import WITHOUT_END, Party, Room
 from simulator.webhooks import Request, Webhooks
 from simulator.world import World
 
-# A speaking voice says about fifteen letters a second.
-LETTERS_PER_SECOND = 15.0
-LOOPS_WITHOUT_END = 1000
 MOST_DOCUMENTS = 2000
-DOCUMENT_TYPES = ("text/xml", "application/xml")
 
 
 class _End:
@@ -44,18 +48,30 @@ class Interpreter:
     """One call's conversation with the customer's documents."""
 
     def __init__(
-        self, world: World, webhooks: Webhooks, media: Media, call: Call, line: Line, callee: Callee
+        self,
+        world: World,
+        webhooks: Webhooks,
+        media: Media,
+        call: Call,
+        line: Line,
+        callee: Callee,
+        exchange: Exchange,
     ) -> None:
         self._world = world
         self._webhooks = webhooks
-        self._media = media
         self._call = call
         self._line = line
         self._callee = callee
         self.fallback: tuple[str, str] | None = None
+        self._exchange = exchange
+        self._whispering = False
+        self._closed = False
         self.rejected: str | None = None
         self.on_first_verb: Callable[[], None] | None = None
-        self._current: Source = Source()
+        self._documents = Documents(world, webhooks, media, call, self._note)
+        self._music = Music(
+            Documents(world, webhooks, media, call, self._overhear), line.pace, self._overhear
+        )
 
     async def run(self, first: Source) -> None:
         """Carry out documents until the call is to end; returns also when the person hung up."""
@@ -72,9 +88,27 @@ class Interpreter:
             except HungUp:
                 return
 
+    async def whisper(self, first: Source) -> bool:
+        """Carry out what only the called party hears; whether it may be joined with the caller after that."""
+        self._whispering, self._closed = True, False
+        await self.run(first)
+        self._whispering = False
+        return not self._closed and self._line.hung_up_by is None
+
+    async def join(self, room: Room, terms: twiml.Conference) -> Source | None:
+        """Stay in ``room`` until it is over; the document that the REST API gave instead, if it did."""
+        party = Party(self._call, self._line, self._callee, terms, self._music)
+        room.enter(party, self._documents.resolve)
+        try:
+            await room.stay(party)
+        except Interrupted as change:
+            return change.source
+        return None
+
     async def _carry_out(self, source: Source) -> Source | None:
-        self._current = source
-        verbs = await self._document(source)
+        if source.twiml is None:
+            self._doing("document")
+        verbs = await self._documents.open(source)
         self._line.check()
         for verb in verbs:
             self._answer_if_ringing(verb)
@@ -82,73 +116,43 @@ class Interpreter:
             if isinstance(outcome, Source):
                 return outcome
             if isinstance(outcome, _End):
+                self._closed = True
                 return None
         return None
 
     def _answer_if_ringing(self, verb: twiml.Verb | None) -> None:
         """An inbound call is picked up by the first verb that needs it; ``<Reject>`` refuses it unanswered."""
+        if isinstance(verb, twiml.Dial) and verb.answer_on_bridge and isinstance(verb.targets, tuple):
+            return
         if self.on_first_verb is not None and not isinstance(verb, twiml.Reject):
             answer, self.on_first_verb = self.on_first_verb, None
             answer()
 
     def _after_error(self, error: TwimlError) -> Source | None:
-        self._call.error_code = error.code
-        self._world.alert(error.code, self._call.sid, error.reason)
-        self._note("error", code=error.code, reason=error.reason)
-        if self.fallback is None or self._current.is_fallback:
+        self._alert(error)
+        if self.fallback is None or self._documents.current.is_fallback:
+            self._closed = True
             self._answer_if_ringing(None)
             self._note("say", text="We are sorry, an application error has occurred. Goodbye.", language="en")
             return None
         url, method = self.fallback
-        extra = (("ErrorCode", str(error.code)), ("ErrorUrl", urldefrag(self._current.url or "").url))
+        extra = (
+            ("ErrorCode", str(error.code)),
+            ("ErrorUrl", urldefrag(self._documents.current.url or "").url),
+        )
         return Source(url, method, extra=extra, is_fallback=True)
 
-    # Documents
-
-    async def _document(self, source: Source) -> tuple[twiml.Verb, ...]:
-        if source.twiml is not None:
-            self._note("document", url=None)
-            return twiml.parse_voice(source.twiml)
-        self._call.doing = "document"
-        self._world.touch()
-        url = source.url or ""
-        params = (*self.standard_params(), *source.extra)
-        try:
-            answer = await self._webhooks.fetch(
-                Request(url, params, "document", self._call.sid, self._call.handset, source.method)
-            )
-        except WebhookFailure as failure:
-            raise TwimlError(failure.code, failure.reason) from failure
-        self._note("document", url=url, status=answer.status)
-        kind = answer.content_type.split(";")[0].strip().lower()
-        if kind not in DOCUMENT_TYPES:
-            raise TwimlError(12300, f"Content-Type {kind or 'missing'!r} is not TwiML")
-        try:
-            return twiml.parse_voice(answer.body.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise TwimlError(12100, "the document is not UTF-8") from error
-
-    def standard_params(self) -> tuple[tuple[str, str], ...]:
-        """The parameters of every voice webhook of this call."""
-        return call_params(self._world, self._call)
-
-    def _resolve(self, url: str | None, code: int) -> str:
-        base = self._current.url
-        if url is None or url == "":
-            if base is None:
-                raise TwimlError(code, "a document without an address needs an absolute action")
-            return base
-        whole = urljoin(base, url) if base else url
-        if urlsplit(whole).scheme not in ("http", "https"):
-            raise TwimlError(11100, "the address is not absolute")
-        return whole
+    def _alert(self, error: TwimlError) -> None:
+        self._call.error_code = error.code
+        self._world.alert(error.code, self._call.sid, error.reason)
+        self._note("error", code=error.code, reason=error.reason)
 
     # Verbs
 
     async def _perform(self, verb: twiml.Verb) -> Next:
         match verb:
             case twiml.Say() | twiml.Play() | twiml.Pause():
-                for seconds in await self._begin_prompt(verb):
+                for seconds in await self._documents.begin(verb):
                     await self._line.rest(seconds)
                 return None
             case twiml.Gather():
@@ -156,7 +160,7 @@ class Interpreter:
             case twiml.Record():
                 return await self._record(verb)
             case twiml.Redirect():
-                target = self._resolve(verb.url, 11100)
+                target = self._documents.resolve(verb.url, 11100)
                 self._note("redirect", url=target)
                 return Source(target, verb.method)
             case twiml.Hangup():
@@ -166,28 +170,11 @@ class Interpreter:
                 self._note("reject", reason=verb.reason)
                 self.rejected = "busy" if verb.reason == "busy" else "no-answer"
                 return END
-
-    async def _begin_prompt(self, verb: twiml.Say | twiml.Play | twiml.Pause) -> list[float]:
-        """Note what is heard and say how many seconds each round lasts."""
-        match verb:
-            case twiml.Say():
-                seconds = max(0.5, len(verb.text) / LETTERS_PER_SECOND)
-                self._note("say", text=verb.text, language=verb.language, voice=verb.voice, seconds=seconds)
-                return [seconds] * (verb.loop or LOOPS_WITHOUT_END)
-            case twiml.Play(digits=digits) if digits:
-                self._note("tones", digits=digits)
-                return [0.25 * len(digits)]
-            case twiml.Play():
-                url = self._resolve(verb.url, 11100)
-                sound = await self._media.fetch(url, self._call.sid, self._call.handset)
-                self._note("play", url=url, audio=sound.key, seconds=sound.seconds)
-                return [sound.seconds] * (verb.loop or LOOPS_WITHOUT_END)
-            case twiml.Pause():
-                self._note("pause", seconds=verb.length)
-                return [float(verb.length)]
+            case twiml.Dial():
+                return await self._dial(verb)
 
     async def _gather(self, verb: twiml.Gather) -> Next:
-        action = self._resolve(verb.action, 11100)
+        action = self._documents.resolve(verb.action, 11100)
         step = self._callee.take()
         self._line.flush()
         limit = verb.num_digits or None
@@ -206,7 +193,7 @@ class Interpreter:
 
     async def _prompt_until_input(self, verb: twiml.Gather) -> Key | Speech | None:
         for prompt in verb.prompts:
-            for seconds in await self._begin_prompt(prompt):
+            for seconds in await self._documents.begin(prompt):
                 heard = await self._line.next(seconds)
                 if _is_wanted(heard, verb):
                     return heard
@@ -247,7 +234,7 @@ class Interpreter:
         return None
 
     async def _record(self, verb: twiml.Record) -> Next:
-        action = self._resolve(verb.action, 11100)
+        action = self._documents.resolve(verb.action, 11100)
         step = self._callee.take()
         self._line.flush()
         self._note("record", timeout=verb.timeout, max_length=verb.max_length, beep=verb.play_beep)
@@ -260,7 +247,7 @@ class Interpreter:
             ended_by = await self._listen(verb, recording)
         except HungUp:
             self._keep(recording, verb)
-            await self._after_hangup(action, verb.method, recording)
+            self._tell(action, verb.method, (*self._recording_params(recording), ("Digits", "hangup")))
             raise
         self._keep(recording, verb)
         digits = (("Digits", ended_by),) if ended_by else ()
@@ -291,16 +278,15 @@ class Interpreter:
         self._world.recordings[recording.sid] = recording
         self._note("recording", sid=recording.sid, seconds=recording.seconds)
         if verb.status_callback and "completed" in verb.status_events:
-            url = self._resolve(verb.status_callback, 11100)
+            url = self._documents.resolve(verb.status_callback, 11100)
             post_recording_callback(
                 self._world, self._webhooks, self._call, recording, url, verb.status_method
             )
 
-    async def _after_hangup(self, action: str, method: str, recording: Recording) -> None:
-        """The action is still told of the recording; what it answers is of no use any more."""
-        extra = (*self._recording_params(recording), ("Digits", "hangup"))
+    def _tell(self, action: str, method: str, extra: Params) -> None:
+        """The action is still asked after a hang-up; what it answers is of no use any more."""
         self._call.status = "completed"
-        params = (*self.standard_params(), *extra)
+        params = (*call_params(self._world, self._call), *extra)
         self._webhooks.post(Request(action, params, "callback", self._call.sid, self._call.handset, method))
 
     def _recording_params(self, recording: Recording) -> tuple[tuple[str, str], ...]:
@@ -309,6 +295,78 @@ class Interpreter:
             ("RecordingSid", recording.sid),
             ("RecordingDuration", str(recording.seconds)),
         )
+
+    # Joining with others
+
+    async def _dial(self, verb: twiml.Dial) -> Next:
+        if self._whispering:
+            raise TwimlError(12200, "<Dial> is not allowed in a document for the called party")
+        action = None if verb.action is None else self._documents.resolve(verb.action, 11100)
+        dial = self._confer if isinstance(verb.targets, twiml.Conference) else self._ring
+        outcome: list[Params] = []
+        try:
+            await dial(verb, outcome)
+        except HungUp:
+            if action is not None and outcome:
+                self._tell(action, verb.method, outcome[-1])
+            raise
+        if action is None or not outcome:
+            return None
+        return Source(action, verb.method, extra=outcome[-1])
+
+    async def _confer(self, verb: twiml.Dial, outcome: list[Params]) -> None:
+        """Be in a conference. Who is not let in goes on with the next verb, and the action is not asked."""
+        assert isinstance(verb.targets, twiml.Conference)  # noqa: S101 - the only caller has looked
+        room = self._exchange.rooms.named(verb.targets.name)
+        party = self._party(verb, verb.targets)
+        self._note("dial", conference=verb.targets.name)
+        try:
+            room.enter(party, self._documents.resolve)
+        except TwimlError as error:
+            self._alert(error)
+            return
+        status = "answered"
+        try:
+            await self._stay(room, party, verb.time_limit)
+        except TwimlError as error:
+            self._alert(error)
+            status = "failed"
+        finally:
+            bridged = "true" if party.begun else "false"
+            outcome.append((("DialCallStatus", status), ("DialBridged", bridged)))
+
+    async def _ring(self, verb: twiml.Dial, outcome: list[Params]) -> None:
+        """Hear it ring, then be joined with the first who picks up."""
+        bridge = self._exchange.ring(self._call, self._line, verb, self._documents)
+        self._note("dial", calls=[child.sid for child in bridge.children])
+        try:
+            with contextlib.suppress(Turned):
+                await self._line.linger(WITHOUT_END)
+            if bridge.chosen is not None:
+                self._answer_if_ringing(None)
+                party = self._party(verb, BOTH_ENDS)
+                bridge.room.enter(party, self._documents.resolve)
+                await self._stay(bridge.room, party, verb.time_limit)
+        finally:
+            outcome.append(bridge.outcome())
+            self._exchange.release(bridge)
+
+    def _party(self, verb: twiml.Dial, terms: twiml.Conference) -> Party:
+        return Party(self._call, self._line, self._callee, terms, self._music, verb.hangup_on_star)
+
+    async def _stay(self, room: Room, party: Party, limit: int) -> None:
+        timer = asyncio.get_running_loop().call_later(
+            self._line.pace.real(limit), room.dismiss, party, "limit"
+        )
+        try:
+            await room.stay(party)
+        finally:
+            timer.cancel()
+
+    def _overhear(self, kind: str, **details: object) -> None:
+        """A step of the music, which leaves what the call is doing as it is."""
+        self._call.note(kind, **details)
+        self._world.touch()
 
     def _doing(self, what: str) -> None:
         self._call.doing = what
@@ -326,33 +384,6 @@ def _is_wanted(heard: object, verb: twiml.Gather) -> TypeGuard[Key | Speech]:
     if isinstance(heard, Key):
         return "dtmf" in verb.input
     return isinstance(heard, Speech) and "speech" in verb.input
-
-
-def call_params(world: World, call: Call) -> tuple[tuple[str, str], ...]:
-    """The standard parameters of a voice webhook for ``call``."""
-    from_country, to_country = country_of(call.from_), country_of(call.to)
-    params = [
-        ("CallSid", call.sid),
-        ("AccountSid", world.config.account_sid),
-        ("From", call.from_),
-        ("To", call.to),
-        ("Caller", call.from_),
-        ("Called", call.to),
-        ("CallStatus", call.status),
-        ("ApiVersion", "2010-04-01"),
-        ("Direction", call.direction),
-    ]
-    for name, country in (
-        ("From", from_country),
-        ("Caller", from_country),
-        ("To", to_country),
-        ("Called", to_country),
-    ):
-        params += [(f"{name}{part}", "") for part in ("City", "State", "Zip")]
-        params.append((f"{name}Country", country))
-    if call.answered_by:
-        params.append(("AnsweredBy", call.answered_by))
-    return tuple(params)
 
 
 def recording_url(world: World, recording: Recording) -> str:

@@ -39,6 +39,10 @@ class Interrupted(Exception):
         super().__init__("a new document")
 
 
+class Turned(Exception):
+    """What the call waits for or talks to has changed: a room has opened, closed, or put it on hold."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key was pressed."""
@@ -68,22 +72,30 @@ class Decline:
 
 
 @dataclass(frozen=True)
+class Breath:
+    """Nothing is said for ``seconds`` of a talk."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Leave:
     """The person hangs up once everything before this has been taken in."""
 
 
-Input = Key | Speech | PickUp | Decline | Leave
-Heard = Key | Speech | PickUp | Decline
+Input = Key | Speech | Breath | PickUp | Decline | Leave
+Heard = Key | Speech | Breath | PickUp | Decline
 
 
 class Line:
     """One call's line. All times are seconds of the world (see ``pace.py``)."""
 
     def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+        self.pace = pace
         self._inputs: deque[Input] = deque()
         self._wake = asyncio.Event()
         self._override: Source | None = None
+        self._turned = False
         self.hung_up_by: str | None = None
         self.breathing = False
 
@@ -113,22 +125,35 @@ class Line:
         self._override = source
         self._wake.set()
 
+    def turn(self) -> None:
+        """Wake whoever waits on this line for a room or for a phone that rings."""
+        self._turned = True
+        self._wake.set()
+
+    def settle(self) -> None:
+        """The call has left the room: what was meant for it is forgotten, a new document is not."""
+        self._turned = False
+        self._inputs.clear()
+
     def flush(self) -> None:
         """Forget keys that were pressed before anybody asked; a hang-up is not forgotten."""
         self._inputs = deque(item for item in self._inputs if isinstance(item, Leave))
 
     def check(self) -> None:
-        """Raise :class:`HungUp` or :class:`Interrupted` if either has happened."""
+        """Raise :class:`HungUp`, :class:`Interrupted` or :class:`Turned` if one of them has happened."""
         if self.hung_up_by:
             raise HungUp
         if self._override is not None:
             source, self._override = self._override, None
             raise Interrupted(source)
+        if self._turned:
+            self._turned = False
+            raise Turned
 
     async def next(self, seconds: float) -> Heard | None:
         """The next thing that comes in, or ``None`` after ``seconds`` of silence."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._pace.real(seconds)
+        deadline = loop.time() + self.pace.real(seconds)
         while True:
             self.check()
             if self._inputs:
@@ -148,20 +173,20 @@ class Line:
             except TimeoutError:
                 self.breathing = False
             if was_breathing and not self.breathing:
-                deadline = loop.time() + self._pace.real(seconds)
+                deadline = loop.time() + self.pace.real(seconds)
 
     async def rest(self, seconds: float) -> None:
         """Let ``seconds`` pass; keys pressed meanwhile are lost, as they are between two verbs."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._pace.real(seconds)
+        deadline = loop.time() + self.pace.real(seconds)
         self.check()
         while (left := deadline - loop.time()) > 0:
-            await self.next(self._pace.world(left))
+            await self.next(self.pace.world(left))
 
     async def linger(self, seconds: float) -> None:
         """Let ``seconds`` pass; keys pressed meanwhile are kept for whoever asks next."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._pace.real(seconds)
+        deadline = loop.time() + self.pace.real(seconds)
         while (left := deadline - loop.time()) > 0:
             self.check()
             self._wake.clear()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from simulator.errors import TwimlError, WebhookFailure
 from simulator.sound import sound_seconds
-from simulator.webhooks import Request, Webhooks
+from simulator.webhooks import Answer, Request, Webhooks
 
 SOUND_TYPES = frozenset(
     [
@@ -63,6 +63,10 @@ class Media:
         kind = answer.content_type.split(";")[0].strip().lower()
         if kind not in SOUND_TYPES:
             raise TwimlError(12300, f"<Play>: Content-Type {kind or 'missing'!r} is no sound")
+        return self.take(url, kind, answer)
+
+    def take(self, url: str, kind: str, answer: Answer) -> Sound:
+        """Keep the sound that came as ``answer`` from ``url``; :class:`TwimlError` if the file is empty."""
         if not answer.body:
             raise TwimlError(13420, "<Play>: the file is empty")
         key = hashlib.sha256(answer.body).hexdigest()[:32]

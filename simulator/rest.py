@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 
 from simulator.attachments import Storehouse
-from simulator.calls import Switchboard
+from simulator.calls import MAGIC_SENDER, Switchboard
 from simulator.contents import Cupboard, parse_variables
 from simulator.errors import RestError
 from simulator.line import Source
@@ -38,7 +38,7 @@ LONGEST_BODY = 1600
 LONGEST_TWIML = 4000
 EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
 
-# Test credentials' numbers, https://www.twilio.com/docs/iam/test-credentials; the last one works as a sender.
+# Test credentials' numbers, https://www.twilio.com/docs/iam/test-credentials.
 MAGIC_MESSAGE_TO = {
     "+15005550001": 21211,
     "+15005550002": 21612,
@@ -49,7 +49,6 @@ MAGIC_MESSAGE_TO = {
 MAGIC_MESSAGE_FROM = {"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
 MAGIC_CALL_TO = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215, "+15005550004": 21216}
 MAGIC_CALL_FROM = {"+15005550001": 21212}
-MAGIC_SENDER = "+15005550006"
 
 # Attribute names of a number and the REST parameters that change them.
 NUMBER_PARAMETERS = {
@@ -281,9 +280,9 @@ class Rest:
         return to, from_
 
     async def list_calls(self, request: web.Request) -> web.Response:
-        """Calls, newest first; filters ``To``, ``From``, ``Status``, ``StartTime``, ``EndTime`` with ``<`` and ``>``.
+        """Calls, newest first; filters ``To``, ``From``, ``Status``, ``ParentCallSid``, and times.
 
-        A call that was not dialled yet is filtered by the time of its creation.
+        ``StartTime`` and ``EndTime`` come with ``<`` and ``>``. A call that was not dialled yet is filtered by the time of its creation.
         """
         query = request.query
         calls: Iterable[Call] = reversed(list(self.world.calls.values()))
@@ -296,6 +295,7 @@ class Rest:
             if query.get("To") in (None, call.to)
             and query.get("From") in (None, call.from_)
             and query.get("Status") in (None, _call_status(call))
+            and query.get("ParentCallSid") in (None, call.parent_sid)
             and _within(query, "StartTime", call.started or call.created)
             and _within(query, "EndTime", call.ended)
         ]
@@ -357,7 +357,7 @@ class Rest:
             "price": None,
             "price_unit": "USD",
             "queue_time": str(call.queue_ms),
-            "parent_call_sid": None,
+            "parent_call_sid": call.parent_sid,
             "forwarded_from": None,
             "caller_name": None,
             "group_sid": None,

@@ -13,19 +13,22 @@ A script is the name of a preset or an object::
             {"pause": 1, "keys": "{pass_word}#"},
             {"silence": true},
             {"speak": "text", "seconds": 3},
+            {"talk": [{"speak": "text", "seconds": 3}, {"pause": 20, "hangup": true}]},
             {"hangup": true},
         ],
     }
 
-One step is used up by each ``<Gather>`` or ``<Record>`` that is reached. A step that has only ``pause``
-is joined to the step after it. ``then`` is what happens when no step is left: ``hangup``, ``silent``, or
-``{"keys": "1"}`` to press the same at every question. ``{pass_word}`` stands for the handset's own.
+One step is used up by each ``<Gather>`` or ``<Record>`` that is reached, and by each talk when somebody else comes
+on the line. A step that has only ``pause`` is joined to the step after it. A ``talk`` holds what is done in a talk,
+one after another; the person then stays until the other hangs up. ``then`` is what happens when no step is left:
+``hangup``, ``silent``, or ``{"keys": "1"}`` to press the same at every question (in a talk: to say a few words and
+stay). ``{pass_word}`` stands for the handset's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import ConfigError
@@ -45,11 +48,18 @@ class ScriptStep:
     hangup: bool = False
     pause: float = 0.0
     barge: bool = False
+    talk: tuple[ScriptStep, ...] = ()
 
     @property
     def is_pause(self) -> bool:
         """Whether the step does nothing but wait."""
-        return not (self.keys or self.speak or self.silence or self.hangup)
+        return not (self.keys or self.speak or self.silence or self.hangup or self.talk)
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as it is written in a configuration."""
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "talk"}
+        written = {name: value for name, value in row.items() if value != getattr(_BLANK, name)}
+        return written | ({"talk": [step.to_json() for step in self.talk]} if self.talk else {})
 
 
 @dataclass(frozen=True)
@@ -69,19 +79,23 @@ class Script:
         """The script as it is written in a configuration: a preset's name, or an object."""
         if self.name:
             return self.name
-        steps = [{k: v for k, v in asdict(step).items() if v != getattr(_BLANK, k)} for step in self.steps]
         then: object = {"keys": self.then_keys} if self.then_keys else self.then
         return {
             "answer": self.answer,
             "ring": self.ring,
             "sip": self.sip,
-            "steps": steps,
+            "steps": [step.to_json() for step in self.steps],
             "then": then,
             "hangs_up_after": self.hangs_up_after,
         }
 
 
 _BLANK = ScriptStep()
+
+_TALK: tuple[dict[str, Any], ...] = (
+    {"speak": "Hello, you are talking to the hotline.", "seconds": 3},
+    {"pause": 30, "hangup": True},
+)
 
 PRESETS: dict[str, Mapping[str, Any]] = {
     "manual": {"answer": "manual"},
@@ -98,6 +112,9 @@ PRESETS: dict[str, Mapping[str, Any]] = {
     "not-now": {"steps": [{"keys": "2"}]},
     "wrong-person": {"steps": [{"keys": "1"}, {"keys": "0000#"}, {"hangup": True}]},
     "unsafe": {"steps": [{"keys": "1"}, {"keys": "{pass_word}#"}, {"keys": "*"}]},
+    "agent": {"ring": 4, "steps": [{"keys": "1"}, {"talk": _TALK}]},
+    "agent-stays": {"ring": 4, "steps": [{"keys": "1"}, {"talk": _TALK[:1]}], "then": "silent"},
+    "agent-refuses": {"ring": 4, "steps": [{"keys": "2"}]},
 }
 
 
@@ -173,6 +190,7 @@ def _parse_step(row: object, waiting: float) -> ScriptStep:
         hangup=bool(row.get("hangup", False)),
         pause=waiting + _seconds(row.get("pause", 0.0), "pause"),
         barge=bool(row.get("barge", False)),
+        talk=_parse_steps(row.get("talk", [])),
     )
 
 
