@@ -127,14 +127,14 @@ def test_failures_are_forgotten_after_a_day_and_regulars_after_a_month(door: Doo
 
 
 def test_digits_that_are_wrong_too_often_shut_their_place_for_a_while(
-    database: Database, sealer: Sealer, clock: FrozenClock
+    database: Database, sealer: Sealer, frozen_clock: FrozenClock
 ) -> None:
     place, hour = sealer.index("somewhere", "test"), 60 * MINUTE
     with database.write() as connection:
-        told = [throttle.note_failure(connection, place, clock.now(), 3, hour) for _ in range(3)]
+        told = [throttle.note_failure(connection, place, frozen_clock.now(), 3, hour) for _ in range(3)]
         assert told == [False, False, True]
-        assert throttle.is_shut(connection, place, clock.now())
-        assert not throttle.is_shut(connection, sealer.index("elsewhere", "test"), clock.now())
-        clock.advance(hour + MINUTE)
-        assert not throttle.is_shut(connection, place, clock.now())
-        assert not throttle.note_failure(connection, place, clock.now(), 3, hour)
+        assert throttle.is_shut(connection, place, frozen_clock.now())
+        assert not throttle.is_shut(connection, sealer.index("elsewhere", "test"), frozen_clock.now())
+        frozen_clock.advance(hour + MINUTE)
+        assert not throttle.is_shut(connection, place, frozen_clock.now())
+        assert not throttle.note_failure(connection, place, frozen_clock.now(), 3, hour)
