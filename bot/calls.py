@@ -104,7 +104,7 @@ def break_off(service: Service, inbound: Inbound, conversation_id: str | None) -
         if row is not None:
             language = row.language
             if isinstance(inbound.input, Recording):
-                effects.keep_recording(connection, row.conversation_id, inbound.input.ref, now)
+                media.expect_recording(connection, row.conversation_id, inbound.input.ref, now)
         incidents.report(connection, IncidentKind.PARKED, conversation_id or "call", now)
     return Prompt((service.catalogs.tongue(language).text(phrases.WRONG_TIME),), language)
 
@@ -197,7 +197,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
             raise NotFound("a turn of a call that is not known")
         if row.state != "open" or turn != row.turn + 1:
             if isinstance(inbound.input, Recording):
-                effects.keep_recording(connection, conversation_id, inbound.input.ref, now)
+                media.expect_recording(connection, conversation_id, inbound.input.ref, now)
             return (
                 transcript.document(connection, service.sealer, inbound.channel, f"{call_id}:{row.turn}")
                 or ""
@@ -239,7 +239,7 @@ def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, re
         row = steps.load(connection, conversation_id)
         if row is None or row.call_id != _call_id(inbound):
             raise NotFound("a recording of a call that is not known")
-        effects.keep_recording(connection, conversation_id, recording.ref, service.clock.now())
+        media.expect_recording(connection, conversation_id, recording.ref, service.clock.now())
 
 
 def _last_input(

@@ -11,19 +11,19 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot import contacts
+from bot import contacts, media
 from bot.audits import places
 from bot.callbacks import settle
 from bot.callbacks.preference import parse
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
-from bot.clock import wall_time
 from bot.contacts import StopReason
 from bot.errors import InputError
 from bot.flow.events import (
     Answered,
     CallbackRequested,
     ConsentGiven,
+    ConsentScope,
     Ended,
     Event,
     GrievanceRaised,
@@ -184,6 +184,8 @@ class _Writing:
                 created_at=self.now,
             )
         )
+        if event.scope == ConsentScope.RECORD and not event.given:
+            media.withdraw(self.connection, self.standing.conversation_id)
 
     @take.register
     def _(self, event: LanguageChosen) -> None:
@@ -248,7 +250,7 @@ class _Writing:
             self.connection.execute(_ADD_ANSWER, answers)
             answers = []
         for provider_id, answer_id in self.recordings:
-            keep_recording(
+            media.expect_recording(
                 self.connection, self.standing.conversation_id, provider_id, self.now, answer_id=answer_id
             )
         if self.raised:
@@ -268,37 +270,6 @@ class _Writing:
             contacts.stop(
                 self.connection, self.standing.address_id, self.standing.contact_id, reason, self.now
             )
-
-
-def keep_recording(
-    connection: Connection,
-    conversation_id: str,
-    provider_id: str,
-    now: datetime,
-    *,
-    answer_id: str | None = None,
-) -> None:
-    """A recording is to be fetched from the provider. One that was reported before its turn gets its answer."""
-    known = connection.execute(select(_recording.c.id).where(_recording.c.provider_id == provider_id)).first()
-    if known is not None and answer_id is not None:
-        connection.execute(
-            update(_recording)
-            .where(_recording.c.id == known.id, _recording.c.answer_id.is_(None))
-            .values(answer_id=answer_id)
-        )
-    if known is None:
-        connection.execute(
-            insert(_recording).values(
-                id=new_id(),
-                conversation_id=conversation_id,
-                answer_id=answer_id,
-                provider_id=provider_id,
-                state="due",
-                due_at=wall_time(),
-                tries=0,
-                created_at=now,
-            )
-        )
 
 
 def unheard_recording(connection: Connection, conversation_id: str) -> str | None:

@@ -26,6 +26,12 @@ class IncidentKind(StrEnum):
     """A message to a worker could not be delivered. Subject: channel and code."""
     RECORDING = "recording"
     """A recording could not be fetched. Subject: its id."""
+    PASS_WORD = "pass_word"  # noqa: S105 - the name of an incident, not a secret
+    """Somebody tried many pass-words of one audit's workers from addresses that we do not know. Subject: its id."""
+    FILE = "file"
+    """A file that a worker sent could not be fetched, or is too large. Subject: its id."""
+    LEFTOVER = "leftover"
+    """Something could not be deleted at the provider. Subject: channel and code."""
 
 
 def report(connection: Connection, kind: IncidentKind, subject: str, now: datetime) -> None:

@@ -140,6 +140,7 @@ def _pack(inbound: Inbound) -> str:
             "attention": inbound.attention,
             "parts": [_packed(part) for part in inbound.parts],
             "received_at": inbound.received_at.isoformat(),
+            "forget_at": inbound.forget_at.isoformat() if inbound.forget_at else None,
         }
     )
 
@@ -181,4 +182,5 @@ def _unpack(packed: str, sender: Address | None) -> Inbound:
         subject=data["subject"],
         parts=tuple(_unpacked(*part) for part in data["parts"]),
         attention=Attention(data["attention"]),
+        forget_at=datetime.fromisoformat(data["forget_at"]) if data["forget_at"] else None,
     )

@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from bot import contacts, incidents
+from bot import contacts, incidents, leftovers
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
-from bot.messages import DeliveryStatus, Receipt, Returned, StatusUpdate
+from bot.messages import Channel, DeliveryStatus, Receipt, Returned, StatusUpdate
 from bot.outbox import CLOSED, REMINDER
 from bot.privacy.seal import Sealer
 from bot.storage.tables import Message, Outbox, table
+from bot.storage.types import AnyRow
 
 _outbox = table(Outbox)
 _message = table(Message)
@@ -47,7 +48,9 @@ def sent(connection: Connection, outbox_id: str, receipt: Receipt | None, wall: 
     if receipt is not None:
         message = select(_outbox.c.message_id).where(_outbox.c.id == outbox_id).scalar_subquery()
         connection.execute(
-            update(_message).where(_message.c.id == message).values(provider_id=receipt.provider_id)
+            update(_message)
+            .where(_message.c.id == message)
+            .values(provider_id=receipt.provider_id, forget_at=receipt.forget_at)
         )
         _advance_status(connection, _message.c.id == message, receipt.status, None)
 
@@ -113,7 +116,12 @@ def delivered(connection: Connection, report: StatusUpdate, now: datetime) -> No
         .values(state="sent")
     )
     moved = _advance_status(
-        connection, _message.c.id == report.message_id, report.status, report.code, report.provider_id
+        connection,
+        _message.c.id == report.message_id,
+        report.status,
+        report.code,
+        report.provider_id,
+        report.forget_at,
     )
     if moved and report.status in _FAILURES:
         _react(connection, report, now)
@@ -181,9 +189,9 @@ def _react(connection: Connection, report: StatusUpdate, now: datetime) -> None:
     if report.action == "blocked":
         blocked(connection, row.id, now)
     elif report.action in _DELAYS and row.tries < MOST_SOFT_TRIES:
-        _requeue(connection, row.id, report.message_id, due_at=now + _DELAYS[report.action])
+        _requeue(connection, row, report, due_at=now + _DELAYS[report.action])
     elif report.action == "window" and row.template in (None, REMINDER):
-        _requeue(connection, row.id, report.message_id, due_at=now, template=CLOSED)
+        _requeue(connection, row, report, due_at=now, template=CLOSED)
     else:
         kind = IncidentKind.PROVIDER if report.action == "operator" else IncidentKind.DELIVERY
         incidents.report(connection, kind, f"{row.channel} {report.code or 'failed'}", now)
@@ -193,23 +201,26 @@ _DELAYS = {"soon": timedelta(minutes=1), "later": LATER, "tomorrow": timedelta(h
 """When a text that failed for a while is tried again, by what the failure asks of us."""
 
 
-def _requeue(connection: Connection, outbox_id: str, message_id: str, **values: object) -> None:
+def _requeue(connection: Connection, row: AnyRow, report: StatusUpdate, **values: object) -> None:
     """Queue it once more. The provider's id of the failed sending stays until there is a new one, so that
-    nobody takes the one for the other."""
+    nobody takes the one for the other; its copy of that sending is noted, to be deleted there."""
+    leftovers.note_message(connection, Channel(row.channel), report.provider_id, report.forget_at)
     connection.execute(
         update(_message)
-        .where(_message.c.id == message_id)
+        .where(_message.c.id == report.message_id)
         .values(status=DeliveryStatus.QUEUED, status_rank=-1)
     )
-    connection.execute(update(_outbox).where(_outbox.c.id == outbox_id).values(state="queued", **values))
+    connection.execute(update(_outbox).where(_outbox.c.id == row.id).values(state="queued", **values))
 
 
-def _advance_status(connection, which, status, code, provider_id=None) -> bool:  # type: ignore[no-untyped-def]  # column expressions
+def _advance_status(connection, which, status, code, provider_id=None, forget_at=None) -> bool:  # type: ignore[no-untyped-def]  # column expressions
     values = {"status": status.value, "status_rank": status.rank}
     if code:
         values["error_code"] = code
     if provider_id:
         values["provider_id"] = provider_id
+    if forget_at:
+        values["forget_at"] = forget_at
     moved = connection.execute(
         update(_message).where(which, _message.c.status_rank < status.rank).values(**values)
     )

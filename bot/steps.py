@@ -197,7 +197,7 @@ def write(
     letters = erasing + letters
     rows = [(_answer, applied.answers), (_message, messages), (_outbox, letters)]
     _move(connection, service, applied, sprint, turn, now, rows)
-    if turn.inbound is not None and turn.inbound.parts:
+    if turn.inbound is not None:
         keep_parts(connection, service.sealer, messages[0]["id"], turn.inbound, now, masked=sprint.redact)
     return rendered[0].text if door.capabilities.synchronous else ""
 

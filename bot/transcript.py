@@ -9,8 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, insert, select
 
+from bot import filetypes, media
 from bot.ids import new_id
 from bot.messages import (
+    Brought,
     Button,
     Channel,
     HangUp,
@@ -23,6 +25,7 @@ from bot.messages import (
     Silence,
     Text,
     Timeout,
+    Transferred,
 )
 from bot.privacy.seal import Sealer
 from bot.storage.tables import Attachment, Message, table
@@ -65,6 +68,7 @@ def message_row(
         "reply_sealed": None,
         "origin_sealed": None,
         "status_rank": -1,
+        "forget_at": None,
         "created_at": now,
     }
 
@@ -75,6 +79,7 @@ def heard_row(
     """The row of what a worker said. ``masked`` hides it, where it was a pass-word."""
     row = message_row(sealer, thread, "in", MASK if masked else told(inbound), now)
     row["event_id"] = inbound.event_id
+    row["forget_at"] = inbound.forget_at
     if inbound.origin:
         row["origin_sealed"] = sealer.seal_text(f"message.origin_sealed:{row['id']}", inbound.origin)
     return row
@@ -89,31 +94,25 @@ def keep_parts(
     *,
     masked: bool = False,
 ) -> None:
-    """Keep what came with a message, sealed. The whole text of a mail with a pass-word in it is not kept."""
+    """Keep what came with a message, sealed; what lies with the provider is to be fetched.
+
+    The whole text of a mail with a pass-word in it is not kept.
+    """
     parts = [part for part in inbound.parts if part.is_file or not masked]
     if parts:
         connection.execute(insert(_attachment), _attachment_rows(sealer, str(message_id), parts, now))
+    elif isinstance(inbound.input, Media) and inbound.input.items and not inbound.parts:
+        media.expect(connection, sealer, str(message_id), inbound.channel, inbound.input.items, now)
 
 
 def _attachment_rows(
     sealer: Sealer, message_id: str, parts: Iterable[Part], now: datetime
 ) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+    rows = []
     for n, part in enumerate(parts, 1):
-        row_id = new_id()
-        rows.append(
-            {
-                "id": row_id,
-                "message_id": message_id,
-                "n": n,
-                "is_file": part.is_file,
-                "content_type": part.content_type[:128],
-                "name_sealed": sealer.seal_text(f"attachment.name_sealed:{row_id}", part.name),
-                "content_sealed": sealer.seal_bytes(f"attachment.content_sealed:{row_id}", part.content),
-                "size": len(part.content),
-                "created_at": now,
-            }
-        )
+        kind = filetypes.told_by(part.content, part.content_type)
+        brought = Brought(part.content, part.content_type, part.name)
+        rows.append(media.attachment_row(sealer, message_id, n, brought, kind, now, is_file=part.is_file))
     return rows
 
 
@@ -135,8 +134,10 @@ def body_of(given: Input) -> str:
             return code
         case Media(items, caption):
             return "\n".join(
-                [caption, *(f"[{item.content_type or 'file'}] {item.ref}" for item in items)]
+                [caption, *(f"[{item.content_type or 'file'}] {n}" for n, item in enumerate(items, 1))]
             ).strip()
+        case Transferred():
+            return f"[person: {given.value}]"
         case Recording() | Silence() | HangUp() | Timeout():
             return ""
 

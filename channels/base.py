@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request
 from bot import intake, receipts
 from bot.messages import (
     Address,
+    Brought,
     Capabilities,
     Inbound,
     Outbound,
@@ -71,6 +72,32 @@ class Erasing(Protocol):
 
         Raises :class:`bot.errors.SendError` if it may have been in vain.
         """
+        ...
+
+
+@runtime_checkable
+class Carrying(Protocol):
+    """A channel whose provider keeps files, or speech, until they are fetched there (:mod:`bot.media`)."""
+
+    def fetch(self, ref: str) -> Brought | None:
+        """What lies under the provider's id or address; None if the provider does not have it (yet).
+
+        Raises :class:`bot.errors.SendError`, permanent with the code ``bot.media.TOO_LARGE`` for more than the
+        channel takes. What is permanent is not asked for again, unless the operator can mend it.
+        """
+        ...
+
+    def discard(self, ref: str) -> None:
+        """Delete it at the provider, if that can be done; safe to repeat. Raises :class:`bot.errors.SendError`."""
+        ...
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """A channel whose provider keeps messages, or records of calls, until it is told to delete them."""
+
+    def forget(self, provider_id: str) -> None:
+        """Delete one at the provider; safe to repeat. Raises :class:`bot.errors.SendError`."""
         ...
 
 

@@ -5,14 +5,12 @@ A job that is lost does no harm: the lease of its row runs out and the clock han
 
 from __future__ import annotations
 
-import io
-import wave
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from bot import calls, incidents, intake, leftovers, letters, media, receipts, transfers, waiting
 from bot.callbacks import dial, settle
@@ -38,11 +36,7 @@ log = structlog.get_logger()
 
 _conversation = table(Conversation)
 _message = table(Message)
-_recording = table(RecordingRow)
 
-RECORDING_TRIES = 30
-RECORDING_DELAY = timedelta(seconds=5)
-DELETE_TRIES = 60
 MOST_BLIND_TRIES = 2
 """Times that a text is sent whose fate the provider cannot be asked about: a question that comes twice does
 less harm than one that never comes, and one that comes again and again does more."""
@@ -157,15 +151,15 @@ def _look_after(attempt_id: str) -> None:
         if report is None:
             dial.not_found(connection, order, wall, now)
             return
-    if report.status.terminal:
-        transfers.call_over(connection, report.call_id, service().clock.now(), wall_time())
-        leftovers.note_call(connection, service().settings, report.call_id)
         if order.state == AttemptState.UNKNOWN:
             dial.placed(connection, attempt_id, report.call_id, now, wall)
         _progress(connection, attempt_id, report)
 
 
 def _progress(connection: Connection, attempt_id: str, report: CallReport) -> None:
+    if report.status.terminal:
+        transfers.call_over(connection, report.call_id, service().clock.now(), wall_time())
+        leftovers.note_call(connection, service().settings, report.call_id)
     settle.progress(
         connection,
         attempt_id,
@@ -209,6 +203,12 @@ def _cancel(attempt_id: str) -> None:
     report = voice().call_status(order.call_id)
     with heart.database.write() as connection:
         if report is None or report.status is CallStatus.CANCELED:
+            leftovers.note_call(connection, heart.settings, order.call_id)
+            settle.settle(connection, attempt_id, Disposition.EXPIRED, heart.clock.now())
+        else:
+            _progress(connection, attempt_id, report)
+
+
 # --- callers and agents -----------------------------------------------------------------------
 
 
@@ -252,11 +252,6 @@ def look_after_talk(*transfer_ids: str) -> None:
 
 def _look_after_talk(transfer_id: str) -> None:
     talks.look_after(service(), voice(), transfer_id)
-
-
-            settle.settle(connection, attempt_id, Disposition.EXPIRED, heart.clock.now())
-        else:
-            _progress(connection, attempt_id, report)
 
 
 # --- texts and notices ------------------------------------------------------------------------
@@ -355,7 +350,7 @@ def _door(channel: Name) -> Channel:
         raise SendError(SendOutcome.PERMANENT, f"{channel.value}_off", action="operator") from None
 
 
-# --- recordings -------------------------------------------------------------------------------
+# --- what lies with the providers -------------------------------------------------------------
 
 
 def fetch(*recording_ids: str) -> None:
@@ -366,64 +361,41 @@ def fetch(*recording_ids: str) -> None:
 def _fetch(recording_id: str) -> None:
     heart = service()
     with heart.database.read() as connection:
-        row = connection.execute(
-            select(_recording.c.provider_id, _recording.c.state, _recording.c.tries).where(
-                _recording.c.id == recording_id
-            )
-        ).one_or_none()
-    if row is None:
-        return
-    if row.state == "due":
-        _bring_home(recording_id, row.provider_id, row.tries)
-    if row.state in ("due", "fetched"):
-        _delete_there(recording_id, row.provider_id)
+        item = media.recording(connection, recording_id)
+    if item is not None:
+        custody.bring_home(heart, voice(), item)
 
 
-def _bring_home(recording_id: str, provider_id: str, tries: int) -> None:
-    heart = service()
-    found = voice().fetch_recording(provider_id)
-    values: dict[str, object] = {"due_at": wall_time() + RECORDING_DELAY}
-    if found is not None:
-        audio, content_type = found
-        context = f"recording.audio_sealed:{recording_id}"
-        values |= {
-            "state": "fetched",
-            "audio_sealed": heart.sealer.seal_bytes(context, audio),
-            "content_type": content_type,
-            "seconds": _seconds(audio),
-        }
-    with heart.database.write() as connection:
-        if found is None and tries >= RECORDING_TRIES:
-            values["state"] = "absent"
-            incidents.report(connection, IncidentKind.RECORDING, recording_id, heart.clock.now())
-        connection.execute(
-            update(_recording)
-            .where(_recording.c.id == recording_id, _recording.c.state == "due")
-            .values(**values)
-        )
+def collect(*media_ids: str) -> None:
+    """Bring the files of messages home, seal them, and delete them at the provider."""
+    _each(media_ids, _collect)
 
 
-def _delete_there(recording_id: str, provider_id: str) -> None:
-    """The provider's copy goes only after ours is stored."""
+def _collect(media_id: str) -> None:
     heart = service()
     with heart.database.read() as connection:
-        state = connection.execute(
-            select(_recording.c.state).where(_recording.c.id == recording_id)
-        ).scalar_one()
-    if state != "fetched":
+        item = media.file(connection, heart.sealer, media_id)
+    if item is None:
         return
-    voice().delete_recording(provider_id)
-    with heart.database.write() as connection:
-        connection.execute(update(_recording).where(_recording.c.id == recording_id).values(state="kept"))
+    door = _door(item.channel)
+    if isinstance(door, Carrying):
+        custody.bring_home(heart, door, item)
 
 
-def _seconds(audio: bytes) -> int | None:
-    try:
-        with wave.open(io.BytesIO(audio)) as file:
-            seconds: int = round(file.getnframes() / file.getframerate())
-            return seconds
-    except (wave.Error, EOFError, ZeroDivisionError):
-        return None
+def forget(*leftover_ids: str) -> None:
+    """Delete at the providers what is done with us."""
+    _each(leftover_ids, _forget)
+
+
+def _forget(leftover_id: str) -> None:
+    heart = service()
+    with heart.database.read() as connection:
+        left = leftovers.load(connection, leftover_id)
+    if left is None:
+        return
+    door = voice() if left.channel is Name.VOICE else _door(left.channel)
+    if isinstance(door, Forgetting):
+        custody.forget(heart, door, left)
 
 
 # --- conversations ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from bot.clock import wall_time
 from bot.messages import (
     Address,
     AddressKind,
+    Brought,
     Capabilities,
     Inbound,
     Media,
@@ -36,6 +37,7 @@ from channels.twilio_api import (
     receipt_of,
     report_in,
 )
+from channels.twilio_store import discard_media, fetch_media, forget_message
 
 _SMS_LIMIT = 1600
 """Twilio refuses longer bodies with 21617."""
@@ -56,6 +58,7 @@ class SMS:
         """One inbound message per webhook."""
         self._signature.check(request)
         sid, sender, line = ids_in(request)
+        now = wall_time()
         return [
             Inbound(
                 channel=Name.SMS,
@@ -63,8 +66,9 @@ class SMS:
                 sender=Address(AddressKind.PHONE, sender[:64]),
                 line=line,
                 input=_input(request),
-                received_at=wall_time(),
+                received_at=now,
                 country=country_of(request.form.get("FromCountry")),
+                forget_at=self._settings.forget_at(now),
             )
         ]
 
@@ -87,7 +91,7 @@ class SMS:
             )
         except Exception as error:
             raise_failure(error)
-        return receipt_of(message)
+        return receipt_of(message, self._settings)
 
     def find(self, outbound: Outbound, country: str | None, since: datetime) -> list[Receipt]:
         """The texts that went to this number since ``since`` with the same words."""
@@ -100,7 +104,7 @@ class SMS:
             )
         except Exception as error:
             raise_failure(error)
-        return [receipt_of(message) for message in sent if message.body == outbound.text]
+        return [receipt_of(message, self._settings) for message in sent if message.body == outbound.text]
 
     def _line(self, country: str | None) -> str:
         return self._settings.twilio_sms_from.for_country(country) or ""
@@ -110,7 +114,21 @@ class SMS:
     def status(self, request: Request) -> StatusUpdate | None:
         """A delivery report; the message id is ours, from the address that we gave."""
         self._signature.check(request)
-        return report_in(request)
+        return report_in(request, self._settings)
+
+    # --- what Twilio keeps ---------------------------------------------------------------------
+
+    def fetch(self, ref: str) -> Brought | None:
+        """A file that came with a message; None if Twilio does not have it (yet). Raises :class:`SendError`."""
+        return fetch_media(self._settings, ref)
+
+    def discard(self, ref: str) -> None:
+        """Delete a file at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        discard_media(self._settings, ref)
+
+    def forget(self, provider_id: str) -> None:
+        """Delete a message at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        forget_message(self._settings, provider_id)
 
 
 def _input(request: Request) -> Text | Media:

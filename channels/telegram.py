@@ -41,7 +41,13 @@ from telegram import (
     User,
     WebhookInfo,
 )
-from telegram.constants import ChatMemberStatus, ChatType, InlineKeyboardMarkupLimit, MessageLimit
+from telegram.constants import (
+    ChatMemberStatus,
+    ChatType,
+    FileSizeLimit,
+    InlineKeyboardMarkupLimit,
+    MessageLimit,
+)
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -58,9 +64,11 @@ from werkzeug.wrappers import Request
 
 from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome, UnverifiedRequest
+from bot.media import TOO_LARGE
 from bot.messages import (
     Address,
     AddressKind,
+    Brought,
     Button,
     Capabilities,
     DeliveryStatus,
@@ -109,6 +117,8 @@ _BUTTONS_IN_A_ROW = 3
 _SECONDS = 10.0
 _QUICK_SECONDS = 4.0
 _ERASED_AT_ONCE = 4
+_MOST_FILE_BYTES = int(FileSizeLimit.FILESIZE_DOWNLOAD)
+"""Telegram hands no larger files to bots."""
 _MOST_COURTESIES = 8
 """Taps that are acknowledged at the same time. One more only turns its little wheel a moment longer."""
 _CARD = re.compile(r"(?<!\d)\d{6}(?!\d)")
@@ -275,6 +285,28 @@ class Telegram:
             again = SendOutcome.RETRYABLE if error.outcome is SendOutcome.AMBIGUOUS else error.outcome
             raise SendError(again, error.code, action=error.action, wait=error.wait) from None
 
+    def fetch(self, ref: str) -> Brought | None:
+        """A file that came with a message; None if Telegram does not know it. Raises :class:`SendError`.
+
+        Its address holds the token and is good for an hour, so it is asked for each time.
+        """
+
+        async def get(bot: Bot) -> Brought | None:
+            try:
+                file = await bot.get_file(ref)
+            except BadRequest as error:
+                if "too big" in error.message.lower():
+                    raise SendError(SendOutcome.PERMANENT, TOO_LARGE) from None
+                return None
+            if (file.file_size or 0) > _MOST_FILE_BYTES:
+                raise SendError(SendOutcome.PERMANENT, TOO_LARGE)
+            return Brought(bytes(await file.download_as_bytearray()), "")
+
+        return self._ask(get)
+
+    def discard(self, ref: str) -> None:
+        """Nothing: the chat is the worker's own, and a bot cannot delete the file of a message without it."""
+
     def status(self, request: Request) -> StatusUpdate | None:
         """Telegram reports nothing; a request with the right secret is answered, any other refused."""
         self._check(request)
@@ -348,6 +380,8 @@ class Telegram:
 
 def failure(error: Exception) -> SendError:
     """What a failed request means for us. The order matters: most errors of the library are network errors."""
+    if isinstance(error, SendError):
+        return error
     if isinstance(error, RetryAfter):
         wait = error.retry_after
         seconds = wait if isinstance(wait, int) else wait.total_seconds()

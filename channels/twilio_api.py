@@ -1,4 +1,4 @@
-"""What SMS and voice share of Twilio: the client, the signature, and what its error codes mean.
+"""What the channels share of Twilio: the client, the signature, files, deleting, and what its error codes mean.
 
 Sources: Twilio's pages on webhook security and error codes, and the source of its SDK 9.13.
 """
@@ -20,6 +20,7 @@ from twilio.rest.api.v2010.account.message import MessageInstance
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
+from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome, UnverifiedRequest
 from bot.messages import DeliveryStatus, MediaRef, Receipt, StatusUpdate
 from bot.settings import Settings
@@ -68,9 +69,10 @@ STATUSES = {
 """How far a message came, in Twilio's words and in ours."""
 
 
-def receipt_of(message: MessageInstance) -> Receipt:
+def receipt_of(message: MessageInstance, settings: Settings) -> Receipt:
     """Our receipt for a message that Twilio took."""
-    return Receipt(str(message.sid), STATUSES.get(str(message.status), DeliveryStatus.QUEUED))
+    status = STATUSES.get(str(message.status), DeliveryStatus.QUEUED)
+    return Receipt(str(message.sid), status, settings.forget_at(wall_time()))
 
 
 def country_of(code: str | None) -> str | None:
@@ -103,7 +105,7 @@ def media_in(request: Request) -> tuple[MediaRef, ...]:
     )
 
 
-def report_in(request: Request) -> StatusUpdate | None:
+def report_in(request: Request, settings: Settings) -> StatusUpdate | None:
     """The delivery report in a verified request; our message id is from the address that we gave."""
     status = STATUSES.get(request.form.get("MessageStatus", ""))
     message_id = request.args.get("m", "")
@@ -116,6 +118,7 @@ def report_in(request: Request) -> StatusUpdate | None:
         status=status,
         code=code or None,
         action=action_for(code),
+        forget_at=settings.forget_at(wall_time()),
     )
 
 

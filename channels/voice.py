@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.twiml.voice_response import Gather, VoiceResponse
 from werkzeug.exceptions import BadRequest
@@ -23,6 +22,7 @@ from bot.flow.catalog import Catalogs, recording_name
 from bot.messages import (
     Address,
     AddressKind,
+    Brought,
     Capabilities,
     Expects,
     HangUp,
@@ -42,17 +42,16 @@ from bot.settings import Settings
 from bot.steps import Place
 from channels.twilio_api import (
     RETRY_HINT,
-    TIMEOUT_SECONDS,
     Signature,
     client_of,
     country_of,
     raise_failure,
 )
+from channels.twilio_store import MOST_AUDIO_BYTES, deleting, download
 
 RING_SECONDS = 40
 MOST_RECORDED_SECONDS = 300
 SILENCE_ENDS_RECORDING = 5
-MOST_AUDIO_BYTES = 25 * 1024 * 1024
 _SCHEDULING_SLACK = timedelta(seconds=5)
 
 VOICES = {
@@ -156,6 +155,7 @@ class Voice:
         )
         if place.ended or prompt.expects is Expects.NOTHING:
             self.speak(document, prompt)
+            document.hangup()
         elif prompt.expects is Expects.PERSON:
             gather = Gather(
                 input="dtmf", action=action, method="POST", timeout=1, num_digits=1, finish_on_key=""
@@ -163,7 +163,6 @@ class Voice:
             self.speak(gather, prompt)
             document.append(gather)
             document.redirect(action.replace("/turn/", "/wait/"), method="POST")
-            document.hangup()
         elif prompt.expects in {Expects.OPEN, Expects.MEDIA}:
             self.speak(document, prompt)
             document.record(
@@ -269,35 +268,19 @@ class Voice:
         except Exception as error:
             raise_failure(error)
 
-    # --- recordings ------------------------------------------------------------------------------
+    # --- what Twilio keeps -----------------------------------------------------------------------
 
-    def fetch_recording(self, provider_id: str) -> tuple[bytes, str] | None:
-        """The audio of a recording and its type; None while Twilio does not have it ready."""
-        settings = self._settings
-        base = settings.twilio_api_base or "https://api.twilio.com"
-        url = f"{base}/2010-04-01/Accounts/{settings.twilio_account_sid}/Recordings/{provider_id}.wav"
-        token = settings.twilio_auth_token.get_secret_value()
-        try:
-            response = requests.get(
-                url, auth=(settings.twilio_account_sid, token), timeout=TIMEOUT_SECONDS, stream=True
-            )
-            if response.status_code == 404:
-                return None
-            response.raise_for_status()
-            audio = response.raw.read(MOST_AUDIO_BYTES + 1, decode_content=True)
-        except Exception as error:
-            raise_failure(error)
-        return audio[:MOST_AUDIO_BYTES], response.headers.get("Content-Type", "audio/wav").split(";")[0]
+    def fetch(self, ref: str) -> Brought | None:
+        """The audio of a recording; None while Twilio does not have it ready. Raises :class:`SendError`."""
+        return download(self._settings, f"/Recordings/{ref}.wav", MOST_AUDIO_BYTES)
 
-    def delete_recording(self, provider_id: str) -> None:
-        """Delete a recording at Twilio; one that is gone already is no error."""
-        try:
-            client_of(self._settings).recordings(provider_id).delete()
-        except TwilioRestException as error:
-            if error.status != 404:
-                raise_failure(error)
-        except Exception as error:
-            raise_failure(error)
+    def discard(self, ref: str) -> None:
+        """Delete a recording at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        deleting(lambda: client_of(self._settings).recordings(ref).delete())
+
+    def forget(self, provider_id: str) -> None:
+        """Delete the record of a call at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        deleting(lambda: client_of(self._settings).calls(provider_id).delete())
 
 
 class Recordings:
@@ -314,8 +297,6 @@ class Recordings:
             folder = self._folder(language)
             names = frozenset(path.stem for path in folder.glob("*.wav")) if folder.is_dir() else frozenset()
             self._names[language] = names
-    if turn and (told := _told(request)) is not None:
-        return told
         return name in names
 
     def path(self, language: str, name: str) -> Path:
@@ -326,6 +307,25 @@ class Recordings:
         # Only letters and hyphens: the language comes out of an address.
         safe = "".join(c for c in language if c.isalpha() or c == "-")
         return self._locales / safe.replace("-", "_") / "audio"
+
+
+# --- reading Twilio's fields ----------------------------------------------------------------------
+
+
+def _input(request: Request, turn: int) -> Input:
+    digits = request.form.get("Digits", "")
+    if turn and (told := _told(request)) is not None:
+        return told
+    recording = _recording(request)
+    if recording is not None and digits not in {"*", "9"}:
+        return recording
+    if digits == "hangup":
+        return HangUp()
+    if turn == 0 or not digits:
+        return Silence()
+    return Keys("".join(key for key in digits if key in "0123456789*#")[:64])
+
+
 def _told(request: Request) -> Transferred | None:
     """What became of the wait for a person: our own word in the address, or the end of a conference.
 
@@ -338,23 +338,6 @@ def _told(request: Request) -> Transferred | None:
     else:
         return None
     return Transferred.TALKED if talked else Transferred.NOBODY
-
-
-
-
-# --- reading Twilio's fields ----------------------------------------------------------------------
-
-
-def _input(request: Request, turn: int) -> Input:
-    digits = request.form.get("Digits", "")
-    recording = _recording(request)
-    if recording is not None and digits not in {"*", "9"}:
-        return recording
-    if digits == "hangup":
-        return HangUp()
-    if turn == 0 or not digits:
-        return Silence()
-    return Keys("".join(key for key in digits if key in "0123456789*#")[:64])
 
 
 def _recording(request: Request) -> Recording | None:

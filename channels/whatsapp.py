@@ -10,6 +10,7 @@ Sources: https://www.twilio.com/docs/whatsapp/key-concepts, â€¦/whatsapp/api, â€
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from twilio.base.exceptions import TwilioRestException
@@ -23,6 +24,7 @@ from bot.errors import SendError, SendOutcome
 from bot.messages import (
     Address,
     AddressKind,
+    Brought,
     Button,
     Capabilities,
     Inbound,
@@ -51,6 +53,7 @@ from channels.twilio_api import (
     receipt_of,
     report_in,
 )
+from channels.twilio_store import discard_media, fetch_media, forget_message
 
 WINDOW = timedelta(hours=24)
 """How long free text may be sent after the worker's last message."""
@@ -91,6 +94,7 @@ class WhatsApp:
         names = _names(sender, request.form.get("ExternalUserId", ""))
         if not line.startswith(_PREFIX) or not names:
             raise BadRequest("From and To must be whatsapp: addresses")
+        now = wall_time()
         return [
             Inbound(
                 channel=Name.WHATSAPP,
@@ -98,8 +102,9 @@ class WhatsApp:
                 sender=names[0],
                 line=line.removeprefix(_PREFIX),
                 input=_input(request),
-                received_at=wall_time(),
+                received_at=now,
                 country=country_of(names[0]),
+                forget_at=self._settings.forget_at(now),
                 also=names[1] if len(names) > 1 else None,
             )
         ]
@@ -149,7 +154,7 @@ class WhatsApp:
             status_callback=f"{base}/channels/whatsapp/status?m={outbound.message_id}{RETRY_HINT}",
             **fields,
         )
-        return receipt_of(message)
+        return receipt_of(message, self._settings)
 
     def _fields(self, outbound: Outbound) -> dict[str, str]:
         """What the message is made from: the notice, a question to tap, or words."""
@@ -185,7 +190,7 @@ class WhatsApp:
             raise
         except Exception as error:
             raise_failure(error)
-        return [receipt_of(message) for message in sent if _says(message, words)]
+        return [receipt_of(message, self._settings) for message in sent if _says(message, words)]
 
     def _words(self, outbound: Outbound) -> set[str]:
         if not outbound.notice:
@@ -197,12 +202,24 @@ class WhatsApp:
     def status(self, request: Request) -> StatusUpdate | None:
         """A delivery report; the message id is ours, from the address that we gave."""
         self._signature.check(request)
-        report = report_in(request)
+        report = report_in(request, self._settings)
         if report is None or report.action != "window" or self._settings.twilio_whatsapp_templates:
             return report
-        return StatusUpdate(
-            report.message_id, report.provider_id, report.status, report.code, action="operator"
-        )
+        return replace(report, action="operator")
+
+    # --- what Twilio keeps ---------------------------------------------------------------------
+
+    def fetch(self, ref: str) -> Brought | None:
+        """A file that came with a message; None if Twilio does not have it (yet). Raises :class:`SendError`."""
+        return fetch_media(self._settings, ref)
+
+    def discard(self, ref: str) -> None:
+        """Delete a file at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        discard_media(self._settings, ref)
+
+    def forget(self, provider_id: str) -> None:
+        """Delete a message at Twilio; one that is gone already is no error. Raises :class:`SendError`."""
+        forget_message(self._settings, provider_id)
 
     def _mended(self, error: SendError) -> SendError:
         """The same error; where no notice could ask the worker to write, being too late is the operator's to mend."""

@@ -112,7 +112,7 @@ def test_her_words_are_brought_home_sealed_and_deleted_at_the_provider(world: Wo
     (there,) = world.network.recordings()
     assert there["deleted"]
     (here,) = world.rows(tables.RecordingRow)
-    assert (here.state, here.content_type, here.seconds) == ("kept", "audio/x-wav", 4)
+    assert (here.state, here.content_type, here.seconds) == ("kept", "audio/wav", 4)
     assert here.answer_id == next(row.id for row in world.rows(tables.Answer) if row.question == "q9_words")
     audio = world.service.sealer.open_bytes(f"recording.audio_sealed:{here.id}", here.audio_sealed)
     assert audio.startswith(b"RIFF")
