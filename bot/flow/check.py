@@ -131,6 +131,12 @@ def _check_shape(flow: Flow) -> Iterator[Finding]:
         if step.ask and len(step.ask.choices) > KEYPAD_OPTIONS and _is_heard(step):
             message = f"'{step.id}' has more than {KEYPAD_OPTIONS} options, which a keypad cannot offer"
             yield Finding(flow.file, step.line, "keypad", message)
+        if _falls_through(step):
+            message = (
+                f"in writing nobody waits for a person, and '{step.id}' does not say where to go on then: "
+                "give 'else', or a 'when' with 'medium: voice'"
+            )
+            yield Finding(flow.file, step.line, "person_in_writing", message)
     for step in _unheard(flow):
         message = f"'{step.id}' asks something where nobody is there any more"
         yield Finding(flow.file, step.line, "unheard", message)
@@ -140,7 +146,8 @@ def _check_shape(flow: Flow) -> Iterator[Finding]:
 
 
 def _reached(flow: Flow) -> set[str]:
-    waiting = [flow.first, *(step for step in (flow.expired, flow.hung_up, flow.critical) if step)]
+    sides = (flow.expired, flow.hung_up, flow.critical, flow.person)
+    waiting = [flow.first, *(step for step in sides if step)]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -163,6 +170,13 @@ def _unheard(flow: Flow) -> Iterator[Step]:
             waiting += _unwaited(flow.steps[name])
 
 
+def _falls_through(step: Step) -> bool:
+    """Whether a wait for a person is met in writing, where it is passed over, and leads nowhere by intent."""
+    if step.ask is None or step.ask.kind is not Kind.PERSON or step.next is not None:
+        return False
+    return step.when is None or step.when.required.get("medium") != frozenset(("voice",))
+
+
 def _cycles(flow: Flow) -> list[Step]:
     """Steps from which a way that never waits leads back to themselves."""
     found = []
@@ -182,6 +196,9 @@ def _unwaited(step: Step) -> list[str]:
     """Where the conversation can go on from a step within the same sprint."""
     if step.ask is None:
         return [target for _, target in step.exits()]
+    if step.ask.kind is Kind.PERSON:
+        # Where nobody is there it does not wait, and in writing it is passed over.
+        return [target for reason, target in step.exits() if reason not in ("talked", "message")]
     return [step.onward] if step.when is not None and step.onward else []
 
 
@@ -204,6 +221,7 @@ def _check_early(library: Library, tongue: Tongue, file: str) -> Iterator[Findin
     secretive = tongue.text(library.telling.before_pass_word, "telling")
     early = [text for name in library.names() for text in before_gate(library.get(name))]
     early += [EarlyText(_PHRASES_FILE, None, Wording(text, text), False) for text in phrases.BEFORE_GATE]
+    early += [EarlyText(_PHRASES_FILE, None, Wording(text, text), True) for text in phrases.BEFORE_SAFETY]
     for item in early:
         for text in dict.fromkeys((item.wording.voice, item.wording.text)):
             listed = both if item.verified else f"{both}, {secretive}"

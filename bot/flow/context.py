@@ -13,6 +13,11 @@ from bot.flow.session import Session
 from bot.messages import Capabilities, Prompt
 
 
+def nobody_there(_language: str) -> bool:
+    """Where no telephone of an agent exists, nobody is there in any language."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The world around one sprint. ``now`` is aware; ``check_pass_word`` says whether digits are right."""
@@ -23,6 +28,8 @@ class Context:
     catalogs: Catalogs
     capabilities: Capabilities
     check_pass_word: Callable[[str], bool] = field(repr=False)
+    person_there: Callable[[str], bool] = field(default=nobody_there, repr=False)
+    """Whether a person who speaks a language (BCP-47 code) can take a call now."""
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:

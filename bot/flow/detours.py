@@ -24,7 +24,7 @@ from bot.flow.events import (
 )
 from bot.flow.model import Kind
 from bot.flow.talk import Talk
-from bot.flow.walk import leave
+from bot.flow.walk import arrive, has_person, leave, leave_to_person, to_person, unrecorded
 
 COVER: Final = frozenset(("cover_first", "cover_second"))
 
@@ -47,6 +47,22 @@ def go_on_covering(talk: Talk) -> None:
         talk.end(Outcome.UNSAFE, phrases.GOODBYE)
 
 
+def ask_later(talk: Talk) -> None:
+    """Ask for a better time. Who called with a hidden number cannot be called, and is promised nothing; nor
+    may somebody who came from elsewhere and is not known yet choose when and by which code she is called."""
+    if talk.has(flags.CARRIED) and not talk.has(flags.SAFE):
+        talk.end(Outcome.LATER, phrases.GOODBYE)
+    elif talk.values.get("reachable") == "no":
+        talk.end(Outcome.LATER, phrases.PERSON_UNREACHABLE)
+    else:
+        talk.ask_own("later" if talk.has(flags.CALLBACK) else "later_or_now")
+
+
+def ask_safe(talk: Talk, *, proven: bool) -> None:
+    """Ask whether it is safe here, first of all: after a neutral opening if nobody proved who is there."""
+    talk.ask_own("safe_here" if proven else "good_time")
+
+
 def speak(talk: Talk, language: str) -> None:
     """Go on in another language."""
     talk.tongue = talk.context.catalogs.tongue(language)
@@ -59,9 +75,82 @@ def _early(talk: Talk, code: str) -> None:
 
 
 def _later(talk: Talk, code: str) -> None:
-    reason = "later" if talk.has(flags.CALLBACK) else "requested"
-    talk.events.append(CallbackRequested(code, reason))
-    talk.end(Outcome.LATER, phrases.CALL_LATER)
+    if _needs_code(talk):
+        talk.values[flags.PREFERENCE] = code
+        talk.ask_own("code")
+    else:
+        _promise(talk, code)
+
+
+def _needs_code(talk: Talk) -> bool:
+    """Whether the call that is promised could reach nobody, because nothing proves who picks up."""
+    known = talk.has(flags.CALLBACK) or talk.has(flags.HAS_CODE)
+    return not known and talk.values.get("callback_medium") != "text"
+
+
+def _promise(talk: Talk, preference: str) -> None:
+    again = talk.has(flags.CALLBACK)
+    talk.events.append(CallbackRequested(preference, "later" if again else "requested"))
+    written = not talk.keypad and (again or talk.values.get("callback_medium") == "text")
+    talk.end(Outcome.LATER, phrases.WRITE_LATER if written else phrases.CALL_LATER)
+
+
+def _code(talk: Talk, code: str) -> None:
+    preference = talk.values.pop(flags.PREFERENCE, None)
+    if code == "chosen" and preference is not None:
+        _promise(talk, preference)
+    else:
+        talk.end(Outcome.LATER, phrases.PERSON_UNREACHABLE if talk.keypad else phrases.WRITE_ANY_TIME)
+
+
+def _code_unchosen(talk: Talk) -> None:
+    _code(talk, "none")
+
+
+def _good_time(talk: Talk, code: str) -> None:
+    if code == "yes":
+        talk.ask_own("safe_here")
+    else:
+        _end_unsafe(talk)
+
+
+def _safe_here(talk: Talk, code: str) -> None:
+    if code == "yes":
+        talk.set(flags.SAFE)
+        go_on_here(talk)
+    else:
+        _end_unsafe(talk)
+
+
+def _end_unsafe(talk: Talk) -> None:
+    talk.end(Outcome.NOT_SAFE_NOW, phrases.WRONG_TIME)
+
+
+def go_on_here(talk: Talk) -> None:
+    """Ask the question of the moment in the form of this channel. On a telephone she is first asked once
+    whether her voice may be recorded, which nobody asked where she came from."""
+    if talk.keypad and not talk.has(flags.RECORD_ASKED) and _has_open_question(talk):
+        talk.ask_own("may_record")
+    else:
+        arrive(talk, talk.step.id)
+
+
+def _has_open_question(talk: Talk) -> bool:
+    return any(step.ask is not None and step.ask.kind is Kind.OPEN for step in talk.flow.steps.values())
+
+
+def _may_record(talk: Talk, code: str) -> None:
+    given = code == "yes"
+    talk.events.append(ConsentGiven(ConsentScope.RECORD, given))
+    talk.set(flags.RECORD, given)
+    talk.set(flags.RECORD_ASKED)
+    talk.values["consent_record"] = code
+    arrive(talk, talk.step.id)
+
+
+def _go_on_unrecorded(talk: Talk) -> None:
+    talk.set(flags.RECORD_ASKED)
+    arrive(talk, talk.step.id)
 
 
 def _language(talk: Talk, code: str) -> None:
@@ -71,9 +160,9 @@ def _language(talk: Talk, code: str) -> None:
 
 def _offer(talk: Talk, code: str) -> None:
     if code == "person":
-        talk.hand_off("not_understood")
+        to_person(talk, "not_understood")
     elif code == "later":
-        talk.ask_own("later")
+        ask_later(talk)
     else:
         _go_on(talk)
 
@@ -86,16 +175,23 @@ def _go_on(talk: Talk) -> None:
 
 
 def _ask_again(talk: Talk) -> None:
-    """Back to the step's own question, or to the offer that stands for it where nothing is recorded."""
+    """Back to the step's own question, or to the one that stands for it: whether it is safe here, where that
+    is still to be known, or the offer where nothing is recorded."""
+    if talk.has(flags.CARRIED) and not talk.has(flags.SAFE):
+        ask_safe(talk, proven=talk.has(flags.VERIFIED))
+        return
     arrive_at = talk.step
     talk.wait(arrive_at)
     if talk.ask.kind is Kind.OPEN and talk.keypad and not talk.has(flags.RECORD):
-        talk.ask_own("unrecorded_no_text" if talk.has(flags.NO_TEXT) else "unrecorded")
+        talk.ask_own(unrecorded(talk))
 
 
 def _unrecorded(talk: Talk, code: str) -> None:
     step = talk.step
     talk.wait(step)
+    if code == "person" and has_person(talk):
+        leave_to_person(talk)
+        return
     if code == "person":
         talk.events.append(HandoffRequested("open_question"))
         talk.phrase(phrases.PERSON_WILL_CALL)
@@ -121,19 +217,33 @@ _ACCEPT: Final[Mapping[str, Callable[[Talk, str], None]]] = MappingProxyType(
     {
         "early": _early,
         "later": _later,
+        "later_or_now": _later,
+        "code": _code,
+        "good_time": _good_time,
+        "safe_here": _safe_here,
+        "may_record": _may_record,
         "language": _language,
         "offer": _offer,
         "unrecorded": _unrecorded,
         "unrecorded_no_text": _unrecorded,
+        "unrecorded_live": _unrecorded,
+        "unrecorded_live_no_text": _unrecorded,
     }
 )
 _GIVE_UP: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
     {
         "early": _end_early_unasked,
         "later": _end_later_unasked,
+        "later_or_now": _end_later_unasked,
+        "code": _code_unchosen,
+        "good_time": _end_unsafe,
+        "safe_here": _end_unsafe,
+        "may_record": _go_on_unrecorded,
         "language": _ask_again,
         "offer": _go_on,
         "unrecorded": _leave_out,
         "unrecorded_no_text": _leave_out,
+        "unrecorded_live": _leave_out,
+        "unrecorded_live_no_text": _leave_out,
     }
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bot.errors import EngineError
 from bot.flow import answers, detours, phrases
 from bot.flow import session as flags
 from bot.flow.answers import SKIP, Answer
@@ -26,11 +27,24 @@ from bot.flow.model import Flow, Grievance, Kind
 from bot.flow.prompts import MORE, ending
 from bot.flow.session import Session
 from bot.flow.talk import Talk
-from bot.flow.walk import arrive, go_on, leave
+from bot.flow.walk import arrive, go_on, leave, to_person
 from bot.flow.words import digits, normal
-from bot.messages import Button, HangUp, Input, Keys, Media, Recording, Silence, Text, Timeout
+from bot.messages import (
+    Button,
+    HangUp,
+    Input,
+    Keys,
+    Media,
+    Recording,
+    Silence,
+    Text,
+    Timeout,
+    Transferred,
+)
 
 _PASS_WORD_FAILURES: Final = 2
+_WE_CALL: Final = frozenset(("callback", "returned", "missed"))
+"""Beginnings of a conversation that belongs to a callback of ours."""
 _UNKNOWN_BEFORE_OFFER: Final = 3
 _LISTED: Final = frozenset((Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE))
 _TIMED: Final = frozenset((Kind.DATE, Kind.TIME))
@@ -81,10 +95,60 @@ def resume(session: Session, given: Input, context: Context) -> Sprint:
         _hang_up(talk)
     elif isinstance(given, Silence):
         _silence(talk)
+    elif isinstance(given, Transferred):
+        _transferred(talk, given)
     else:
         talk.set(flags.SILENT, False)
         _take(talk, given)
     return talk.sprint()
+
+
+def carry_on(
+    session: Session,
+    context: Context,
+    facts: Mapping[str, str] | None = None,
+    *,
+    proven: bool,
+    safe: bool = False,
+) -> Sprint:
+    """Go on with a conversation on the channel of ``context``: same flow, revision and answers; the question of
+    the moment is asked again in the form of that channel, or the next one that exists there.
+
+    ``facts`` are those that are different there (``reachable``, ``text_allowed``, ``country``). ``proven`` says
+    that a code or a pass-word showed who is there; without it a neutral opening comes before the question
+    whether it is safe. ``safe`` says that she answered that just now in this very call, so that it is not asked
+    again. Raises :class:`EngineError` for a conversation that is over for good.
+    """
+    if session.ended and not is_unfinished(session):
+        raise EngineError("a conversation that is over cannot be carried on")
+    talk = Talk(context, session)
+    _settle_in(talk, facts or {}, proven=proven, safe=safe)
+    if safe:
+        detours.go_on_here(talk)
+    else:
+        detours.ask_safe(talk, proven=proven)
+    return talk.sprint()
+
+
+def is_unfinished(session: Session) -> bool:
+    """Whether a conversation that is over for now stopped in the middle, so that it can be carried on."""
+    return session.ended and bool(session.flags & flags.UNFINISHED)
+
+
+def _settle_in(talk: Talk, facts: Mapping[str, str], *, proven: bool, safe: bool) -> None:
+    """What is different on the channel to which a conversation came."""
+    talk.values |= facts
+    talk.values["medium"] = "voice" if talk.keypad else "text"
+    talk.values.pop(flags.PREFERENCE, None)
+    if "text_allowed" in facts:
+        talk.set(flags.NO_TEXT, facts["text_allowed"] == "no")
+    for flag in (flags.ENDED, flags.UNFINISHED, flags.REMINDED, flags.SILENT, flags.PRESSED):
+        talk.set(flag, False)
+    talk.set(flags.CARRIED)
+    talk.set(flags.VERIFIED, proven)
+    talk.set(flags.SAFE, safe)
+    if safe and talk.keypad:
+        talk.set(flags.PRESSED)
 
 
 def _is_of(sprint: str, session: Session) -> bool:
@@ -107,7 +171,7 @@ def overhear(session: Session, given: Input, context: Context) -> Sprint | None:
         speaks = isinstance(given, Media) and not talk.guarded
     if speaks:
         return None
-    redact = not talk.mode and talk.ask.kind is Kind.PASS_WORD
+    redact = talk.ask.kind is Kind.PASS_WORD
     return Sprint(session, (), ending((), session.language), redact, (), session.ended)
 
 
@@ -119,7 +183,8 @@ def _blank(flow: Flow, context: Context, facts: Mapping[str, str]) -> Session:
     values |= {"medium": "voice" if context.capabilities.keypad else "text", "severity": "none"}
     values |= {"first_words": "no", "consent_record": "no", "consent_take_part": "no"}
     marks = 0 if flow.gated else flags.SAFE
-    marks |= flags.CALLBACK if facts.get("trigger") in ("callback", "returned") else 0
+    marks |= flags.CALLBACK if facts.get("trigger") in _WE_CALL else 0
+    marks |= flags.HAS_CODE if facts.get("has_pass_word") == "yes" else 0
     marks |= flags.NO_TEXT if facts.get("text_allowed") == "no" else 0
     language = context.catalogs.tongue(facts.get("language", "en")).language
     return Session(flow.name, flow.revision, "", "", language, "", 0, marks, values, {})
@@ -191,7 +256,7 @@ def _global_key(talk: Talk, keys: str) -> bool:
     kind = talk.ask.kind
     if talk.mode in detours.COVER or (kind is Kind.PASS_WORD and keys == "0"):
         return False
-    if keys in ("", "#"):
+    if keys in ("", "#") or (keys == "0" and talk.waits_for_person):
         talk.redact = kind is Kind.PASS_WORD
         return True
     if kind is Kind.NUMBER or len(keys) > 1:
@@ -200,7 +265,7 @@ def _global_key(talk: Talk, keys: str) -> bool:
         _end_early(talk)
         return True
     if keys == "0" and not talk.guarded:
-        talk.hand_off("key")
+        to_person(talk, "key")
         return True
     return False
 
@@ -217,8 +282,11 @@ def _end_early(talk: Talk) -> None:
 def _answer(talk: Talk, given: Input) -> None:
     """Find out what an input means at the question of the moment."""
     ask = talk.ask
-    if not talk.mode and ask.kind is Kind.PASS_WORD:
+    if ask.kind is Kind.PASS_WORD:
         _pass_word(talk, given)
+        return
+    if talk.waits_for_person:
+        _in_line(talk, given)
         return
     if talk.mode in detours.COVER:
         detours.go_on_covering(talk)
@@ -243,6 +311,22 @@ def _answer(talk: Talk, given: Input) -> None:
         obey(talk, command)
     else:
         _not_understood(talk, given)
+
+
+def _in_line(talk: Talk, given: Input) -> None:
+    """While she waits for a person, one key leaves the line for a message; any other changes nothing."""
+    if isinstance(given, Keys) and given.digits == "1":
+        leave(talk, Answer("message"))
+
+
+def _transferred(talk: Talk, given: Transferred) -> None:
+    """The wait for a person is over. What comes when she no longer waits is late, and changes nothing."""
+    if not talk.waits_for_person:
+        return
+    if given is Transferred.TALKED:
+        talk.set(flags.TALKED)
+        talk.set(flags.PRESSED)
+    leave(talk, Answer(given.value))
 
 
 def _read(talk: Talk, given: Input) -> Answer | None:
@@ -324,11 +408,19 @@ def _pass_word(talk: Talk, given: Input) -> None:
 def _choose_pass_word(talk: Talk, entry: str, well_formed: bool) -> None:
     if well_formed:
         talk.events.append(PassWordChosen(entry))
-        go_on(talk, talk.step, "chosen")
+        talk.set(flags.HAS_CODE)
+        _chose(talk, "chosen")
     elif entry == "0" and talk.ask.skip:
-        go_on(talk, talk.step, "none")
+        _chose(talk, "none")
     else:
         _not_understood(talk, Silence())
+
+
+def _chose(talk: Talk, code: str) -> None:
+    if talk.mode:
+        detours.accept(talk, code)
+    else:
+        go_on(talk, talk.step, code)
 
 
 # --- what was not understood ----------------------------------------------------------------
@@ -378,6 +470,8 @@ def _silence(talk: Talk) -> None:
     """Repeat once; then nobody is there, or the worker cannot go on."""
     if talk.mode in detours.COVER:
         detours.go_on_covering(talk)
+    elif talk.waits_for_person:
+        return
     elif not talk.has(flags.SILENT):
         talk.set(flags.SILENT)
     elif talk.mode == "early":
@@ -403,7 +497,7 @@ def _break_off(talk: Talk) -> None:
     if not talk.has(flags.PRESSED):
         talk.end(Outcome.NO_INPUT)
     else:
-        _pass_through(talk, Outcome.CUT_OFF)
+        _pass_through(talk, Outcome.HANDED_OFF if talk.has(flags.TALKED) else Outcome.CUT_OFF)
 
 
 def _time_out(talk: Talk, kind: str) -> None:
@@ -422,7 +516,7 @@ def _pass_through(talk: Talk, outcome: Outcome) -> None:
     if talk.stack:
         name, revision, _ = talk.stack[0]
         talk.flow, talk.stack = talk.context.library.get(name, revision), ()
-    target = talk.flow.hung_up if outcome is Outcome.CUT_OFF else talk.flow.expired
+    target = talk.flow.expired if outcome is Outcome.EXPIRED else talk.flow.hung_up
     if target is not None:
         arrive(talk, target)
         talk.texts.clear()

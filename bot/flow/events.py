@@ -32,6 +32,8 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
     HANDED_OFF = "handed_off"
     EXPIRED = "expired"
+    MOVED = "moved"
+    """Goes on in another conversation: this one only opened the door to it."""
 
 
 class ConsentScope(StrEnum):
@@ -143,6 +145,16 @@ class StartRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ContinueRequested:
+    """The worker is there, proven and safe: the conversation for which she asked to be called goes on now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRequested:
+    """The worker wants to go on from another phone or app, and needs a code for that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The conversation is over."""
 
@@ -163,5 +175,7 @@ Event = (
     | HideRequested
     | StopRequested
     | StartRequested
+    | ContinueRequested
+    | LinkRequested
     | Ended
 )

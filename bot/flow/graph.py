@@ -33,6 +33,7 @@ def dot(flow: Flow) -> str:
 
 def _sides(flow: Flow) -> list[tuple[str, str]]:
     named = [("expired", flow.expired), ("hung_up", flow.hung_up), ("critical", flow.critical)]
+    named.append(("person", flow.person))
     return [(reason, target) for reason, target in named if target]
 
 
@@ -40,7 +41,7 @@ def _shape(step: Step) -> str:
     label = _safe(_label(step))
     if step.ask is not None:
         return f'{{"{label}"}}'
-    return f'(["{label}"])' if step.end or step.handoff else f'["{label}"]'
+    return f'(["{label}"])' if step.end or step.handoff or step.carries else f'["{label}"]'
 
 
 def _label(step: Step) -> str:
@@ -50,6 +51,8 @@ def _label(step: Step) -> str:
         text = f"end: {step.end.value}"
     elif step.handoff or step.run:
         text = f"handoff: {step.handoff}" if step.handoff else f"run: {step.run}"
+    elif step.carries or step.back:
+        text = "continue" if step.carries else "back"
     else:
         text = step.say[0].text if step.say else step.id
     short = text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

@@ -83,6 +83,7 @@ class _Builder:
             hung_up=data.get("hung_up"),
             critical=data.get("critical"),
             unasked=data.get("unasked"),
+            person=data.get("person"),
             guarded=any(
                 step.ask and step.ask.kind is Kind.PASS_WORD and not step.ask.choose
                 for step in steps.values()
@@ -107,7 +108,7 @@ class _Builder:
         return steps
 
     def _step(self, data: Mapping[str, Any], path: Path, following: str | None) -> Step:
-        doing = [key for key in ("ask", "run", "end", "handoff") if key in data]
+        doing = [key for key in ("ask", "run", "end", "handoff", "back", "continue") if key in data]
         if len(doing) > 1:
             self.source.fault(
                 "two_deeds", f"a step has '{doing[0]}' or '{doing[1]}', not both", (*path, doing[1])
@@ -134,6 +135,8 @@ class _Builder:
             run=data.get("run"),
             end=Outcome(data["end"]) if "end" in data else None,
             first_words=data.get("first_words", False),
+            back=data.get("back", False),
+            carries=data.get("continue", False),
         )
         self._check_step(step, path)
         return step
@@ -240,7 +243,7 @@ class _Builder:
                 named += [(step.ask.third_party, (*base, "third_party"))] if step.ask.third_party else []
             for target, path in named:
                 self._check_target(flow, target, path)
-        for key in ("expired", "hung_up", "critical"):
+        for key in ("expired", "hung_up", "critical", "person"):
             if key in self.source.data:
                 self._check_target(flow, self.source.data[key], (key,))
         if flow.unasked is not None and flow.unasked not in self.taxonomy.categories:
@@ -316,7 +319,9 @@ def _known(steps: Iterable[Step]) -> frozenset[str]:
 
 
 def _can_be_left_out(kind: Kind, data: Mapping[str, Any]) -> bool:
-    return kind is not Kind.LANGUAGE and (kind is not Kind.PASS_WORD or bool(data.get("choose")))
+    return kind not in (Kind.LANGUAGE, Kind.PERSON) and (
+        kind is not Kind.PASS_WORD or bool(data.get("choose"))
+    )
 
 
 def _condition(data: object) -> Condition | None:

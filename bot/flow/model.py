@@ -25,6 +25,8 @@ class Kind(StrEnum):
     MEDIA = "media"
     PASS_WORD = "pass_word"  # noqa: S105 - the name of a kind of question, not a secret
     LANGUAGE = "language"
+    PERSON = "person"
+    """On the telephone: wait for a person. In writing it is passed over."""
 
     @property
     def expects(self) -> Expects:
@@ -35,7 +37,11 @@ class Kind(StrEnum):
 FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "medium": ("voice", "text"),
-        "trigger": ("callback", "returned", "call", "message"),
+        "trigger": ("callback", "returned", "missed", "call", "message"),
+        "kind": ("audit", "requested", "missed"),
+        "continues": ("yes", "no"),
+        "callback_medium": ("voice", "text"),
+        "country": (),
         "role": ("interviewed", "comparison"),
         "has_pass_word": ("yes", "no"),
         "text_allowed": ("yes", "no"),
@@ -102,6 +108,8 @@ class Ask:
             Kind.MEDIA: ("said",),
             Kind.PASS_WORD: ("chosen", "none") if self.choose else ("verified",),
         }
+        if self.kind is Kind.PERSON:
+            return frozenset(("talked", "nobody", "message"))
         codes = fixed.get(self.kind)
         return frozenset((*codes, "skip")) if codes is not None else frozenset()
 
@@ -158,6 +166,10 @@ class Step:
     run: str | None = None
     end: Outcome | None = None
     first_words: bool = False
+    back: bool = False
+    """Back to the question from which a person was asked for; on as usual if there was none."""
+    carries: bool = False
+    """Ends this conversation so that the one for which the worker asked to be called goes on."""
 
     @property
     def onward(self) -> str | None:
@@ -180,14 +192,15 @@ class Step:
         """Whether the conversation can leave by the default way."""
         if self.when is not None:
             return True
-        if self.end is not None or (self.handoff and self.next is None):
+        if self.end is not None or self.carries or (self.handoff and self.next is None):
             return False
         return not self._all_routed()
 
     def _all_routed(self) -> bool:
         """Whether every possible answer has its own way, so that the default is never taken."""
         codes = set(self.ask.codes()) if self.ask is not None else set()
-        if self.ask is None or not codes:
+        if self.ask is None or not codes or self.ask.kind is Kind.PERSON:
+            # In writing nobody waits for a person: the default way is always taken there.
             return False
         if not self.ask.skip:
             codes.discard("skip")
@@ -218,6 +231,8 @@ class Flow:
     hung_up: str | None = None
     critical: str | None = None
     unasked: str | None = None
+    person: str | None = None
+    """On the telephone: the step to go to when a person is asked for."""
     guarded: bool = False
     """Nobody is trusted until the safety check: the flow asks for a pass-word."""
     gated: bool = False

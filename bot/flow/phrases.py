@@ -76,6 +76,7 @@ WRITE_PASS_WORD: Final = N_("Please write 4 to 8 digits.")
 NOT_UNDERSTOOD: Final = N_("Sorry, we did not understand that.")
 KEPT: Final = N_("Thank you. We have kept your message. Please also answer this question.")
 GOODBYE: Final = N_("Thank you. Goodbye.")
+PLEASE_FIRST: Final = N_("Please answer this question first.")
 WRONG_TIME: Final = N_("Sorry, wrong time. We will try later. Goodbye.")
 # TRANSLATORS: the answer to a quick exit: a person who looks at the screen must learn nothing from it
 HIDDEN: Final = N_("OK.")
@@ -83,7 +84,8 @@ STOPPED: Final = N_("OK. You will get no more messages or calls from us.")
 STARTED: Final = N_("OK. You will get messages from us again.")
 HELP: Final = N_(
     "You can write these words at any time: STOP for no more messages, LANGUAGE for another language, "
-    "PERSON to talk with a person, LATER for a better time, SKIP to leave out a question, HIDE to close."
+    "PERSON to talk with a person, LATER for a better time, SKIP to leave out a question, HIDE to close, "
+    "LINK to go on from another phone or app."
 )
 NEUTRAL_HELP: Final = N_(
     "You can write STOP for no more messages, LANGUAGE for another language, or LATER for a better time."
@@ -94,6 +96,25 @@ PERSON_TEXT: Final = N_("Thank you. A person will answer you here as soon as pos
 PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
 TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")
 CALL_LATER: Final = N_("Thank you. We will call at that time. Goodbye.")
+WRITE_LATER: Final = N_("Thank you. We will write to you at that time.")
+WRITE_ANY_TIME: Final = N_("That is all right. You can write again at any time.")
+
+PLEASE_WAIT: Final = N_("Please wait.")
+LEAVE_MESSAGE: Final = N_("To leave a message instead, press 1.")
+POSITIONS: Final = (
+    N_("You are the first in the line."),
+    N_("You are number two in the line."),
+    N_("You are number three in the line."),
+    N_("You are number four in the line."),
+    N_("You are number five in the line."),
+)
+MANY_WAIT: Final = N_("More than five callers wait before you.")
+# TRANSLATORS: said to the person of ours whose telephone rings
+CALLER_WAITS: Final = N_("A caller waits. Press 1 to take the call.")
+# TRANSLATORS: said to a person of ours who was not the first to take the call
+CALL_TAKEN: Final = N_("This call was taken already. Thank you.")
+# TRANSLATORS: said to a person of ours
+CALLER_GONE: Final = N_("The caller has gone. Thank you.")
 
 # TRANSLATORS: the subject of every e-mail that we send: a person who looks at the screen must learn nothing from it
 MAIL_SUBJECT: Final = N_("Your message")
@@ -104,7 +125,20 @@ COVER_FIRST: Final = N_("Do you use the bus to go shopping?")
 COVER_SECOND: Final = N_("Do you buy vegetables at the market?")
 CALL_AGAIN: Final = N_("May we call you again?")
 WRITE_AGAIN: Final = N_("May we contact you again?")
+GOOD_TIME: Final = N_("Hello. Is this a good time?")
+SAFE_TO_TALK: Final = N_("Is it safe to talk now, with the speaker off and nobody near you?")
+SAFE_TO_WRITE: Final = N_("Is it safe to write here now, and nobody else can see your phone?")
+MAY_RECORD: Final = N_(
+    "May we record your voice when you answer in your own words? You can say no and still go on."
+)
+CODE_BY_VOICE: Final = N_(
+    "Please choose a code that only you know. We will ask for it when we call, so that we talk with nobody else."
+)
+CODE_IN_WRITING: Final = N_(
+    "Please choose a code that only you know. We will ask for it when we call. Delete it here afterwards."
+)
 WHEN_IS_BETTER: Final = N_("When is a better time?")
+AS_SOON_AS_POSSIBLE: Final = N_("As soon as possible")
 MORNING: Final = N_("In the morning")
 LUNCH: Final = N_("At lunch time")
 AFTERNOON: Final = N_("In the afternoon")
@@ -144,7 +178,12 @@ OWN_QUESTIONS: Final = {
     "cover_first": _yes_no(_both(COVER_FIRST)),
     "cover_second": _yes_no(_both(COVER_SECOND)),
     "early": _yes_no(Wording(CALL_AGAIN, WRITE_AGAIN)),
+    "good_time": _yes_no(_both(GOOD_TIME)),
+    "safe_here": _yes_no(Wording(SAFE_TO_TALK, SAFE_TO_WRITE)),
+    "may_record": _yes_no(_both(MAY_RECORD)),
     "later": _choice(WHEN_IS_BETTER, *DAY_PARTS),
+    "later_or_now": _choice(WHEN_IS_BETTER, Choice("now", AS_SOON_AS_POSSIBLE), *DAY_PARTS),
+    "code": Ask(Kind.PASS_WORD, Wording(CODE_BY_VOICE, CODE_IN_WRITING), choose=True),
     "language": Ask(Kind.LANGUAGE, _both(WHICH_LANGUAGE), skip=False),
     "offer": _choice(
         HOW_TO_GO_ON,
@@ -163,6 +202,17 @@ OWN_QUESTIONS: Final = {
         Choice("person", BY_PERSON, key="1"),
         Choice("skip", BY_SKIPPING, key="4"),
     ),
+    "unrecorded_live": _choice(
+        HOW_TO_ANSWER,
+        Choice("person", WITH_PERSON, key="1"),
+        Choice("text", BY_TEXT, key="2"),
+        Choice("skip", BY_SKIPPING, key="4"),
+    ),
+    "unrecorded_live_no_text": _choice(
+        HOW_TO_ANSWER,
+        Choice("person", WITH_PERSON, key="1"),
+        Choice("skip", BY_SKIPPING, key="4"),
+    ),
 }
 """The questions that the engine asks by itself, by the name of the session's mode."""
 
@@ -170,11 +220,16 @@ BEFORE_GATE: Final = (
     *(YES, NO, NOT_SURE, SKIP),
     *PRESS_YES_NO.values(),
     *PRESS.values(),
-    *(TO_SKIP, ENTER_PASS_WORD, WRITE_PASS_WORD, NOT_UNDERSTOOD, GOODBYE, WRONG_TIME, HIDDEN),
-    *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, COVER_FIRST, COVER_SECOND),
-    *(WHEN_IS_BETTER, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND, WHICH_LANGUAGE, OTHER_LANGUAGES),
+    *(TO_SKIP, ENTER_PASS_WORD, WRITE_PASS_WORD, NOT_UNDERSTOOD, PLEASE_FIRST, GOODBYE, WRONG_TIME, HIDDEN),
+    *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, WRITE_LATER, WRITE_ANY_TIME),
+    *(PERSON_UNREACHABLE, COVER_FIRST, COVER_SECOND, GOOD_TIME),
+    *(WHEN_IS_BETTER, AS_SOON_AS_POSSIBLE, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND),
+    *(WHICH_LANGUAGE, OTHER_LANGUAGES),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
+
+BEFORE_SAFETY: Final = (SAFE_TO_TALK, SAFE_TO_WRITE, CODE_BY_VOICE, CODE_IN_WRITING)
+"""Own texts of that kind that are only met by somebody who has proved who she is, or who came to us herself."""
 
 SPOKEN: Final = (
     *PRESS_YES_NO.values(),
@@ -182,6 +237,7 @@ SPOKEN: Final = (
     *(TO_SKIP, ENTER_NUMBER, ENTER_DATE, ENTER_TIME, ENTER_PASS_WORD, SPEAK),
     *(
         NOT_UNDERSTOOD,
+        PLEASE_FIRST,
         GOODBYE,
         WRONG_TIME,
         PERSON_VOICE,
@@ -193,6 +249,10 @@ SPOKEN: Final = (
     *(
         COVER_FIRST,
         COVER_SECOND,
+        GOOD_TIME,
+        SAFE_TO_TALK,
+        MAY_RECORD,
+        CODE_BY_VOICE,
         CALL_AGAIN,
         WHEN_IS_BETTER,
         WHICH_LANGUAGE,
@@ -201,13 +261,20 @@ SPOKEN: Final = (
         HOW_TO_ANSWER,
     ),
     *(choice.label for ask in OWN_QUESTIONS.values() for choice in ask.choices),
+    *(PLEASE_WAIT, LEAVE_MESSAGE, *POSITIONS, MANY_WAIT, CALLER_WAITS, CALL_TAKEN, CALLER_GONE),
 )
 """Every own text that can be heard on the telephone."""
 
 WRITTEN: Final = (
     *(YES, NO, NOT_SURE, SKIP, WRITE_DATE, WRITE_TIME, WRITE_PASS_WORD, HIDDEN, STOPPED, STARTED),
     *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN, MAIL_SUBJECT, WRITE_ABOVE),
+    *(WRITE_LATER, WRITE_ANY_TIME, SAFE_TO_WRITE, CODE_IN_WRITING),
 )
 """Own texts that are only ever written."""
 
 WORD_LISTS: Final = (YES_WORDS, NO_WORDS, NOT_SURE_WORDS)
+
+
+def position(n: int) -> str:
+    """What a caller hears of her place in the line, in English. ``n`` counts from 1."""
+    return POSITIONS[n - 1] if n <= len(POSITIONS) else MANY_WAIT

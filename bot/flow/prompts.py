@@ -11,6 +11,7 @@ from bot.flow.model import Ask, Kind
 from bot.messages import Expects, Option, Prompt
 
 LANGUAGES_PER_PAGE: Final = 7
+_ONE_KEY: Final = frozenset((Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE, Kind.PERSON))
 MORE: Final = "more"
 """Code of the option that turns the page."""
 
@@ -63,7 +64,7 @@ def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int)
         expects=ask.kind.expects,
         options=offered,
         timeout=ask.timeout,
-        max_digits=1 if keypad and ask.kind in (Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE) else None,
+        max_digits=1 if keypad and ask.kind in _ONE_KEY else None,
     )
     english = catalogs.tongue("en")
     return Question(

@@ -8,9 +8,7 @@ from typing import Any, Final
 from bot.flow.events import ConsentScope, Outcome
 from bot.flow.model import Kind
 
-PREFERENCE: Final = (
-    r"^((weekday_|weekend_|(mon|tue|wed|thu|fri|sat|sun)_)?(morning|lunch|afternoon|evening|night)|weekend)$"
-)
+PREFERENCE: Final = r"^(now|(weekday_|weekend_|(mon|tue|wed|thu|fri|sat|sun)_)?(morning|lunch|afternoon|evening|night)|weekend)$"
 """The part of the grammar of ``preferred_time`` that a flow may fix in advance."""
 
 SEVERITIES: Final = ("S1", "S2", "S3", "S4")
@@ -171,7 +169,15 @@ def _step() -> dict[str, Any]:
         "branch": {"type": "array", "items": {"$ref": "#/$defs/branch"}, "minItems": 1},
         "handoff": _name("reason; ends the conversation unless 'next' is given"),
         "run": _name("another flow that is run before going on"),
-        "end": {"enum": [outcome.value for outcome in Outcome]},
+        "end": {"enum": [outcome.value for outcome in Outcome if outcome is not Outcome.MOVED]},
+        "back": {
+            "const": True,
+            "description": "back to the question from which a person was asked for; on as usual if there was none",
+        },
+        "continue": {
+            "const": True,
+            "description": "ends this conversation so that the one for which the worker asked to be called goes on",
+        },
     }
     return {
         "type": "object",
@@ -197,6 +203,7 @@ def schema() -> dict[str, Any]:
             "expired": _name("step that is gone through, unheard, when it expires"),
             "hung_up": _name("step that is gone through, unheard, when the caller hangs up"),
             "critical": _name("step to go to at once when the first S1 grievance is raised"),
+            "person": _name("telephone: step to go to when a person is asked for; default: one will call"),
             "unasked": _name("category for words that were written where a choice was asked for"),
             "facts": {
                 "type": "object",

@@ -14,7 +14,10 @@ import orjson
 
 from bot.errors import EngineError
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_FIRST_VERSION: Final = 1
+_FIRST_PAGE: Final = 1024
+"""Where the flags of the first version began to count pages."""
 
 PRESSED: Final = 1
 SAFE: Final = 2
@@ -26,8 +29,25 @@ CALLBACK: Final = 64
 NO_TEXT: Final = 128
 CRITICAL: Final = 256
 ENDED: Final = 512
-PAGE: Final = 1024
+TALKED: Final = 1024
+WANTS_PERSON: Final = 2048
+"""A person was asked for before the safety check, and is looked for right after it."""
+CARRIED: Final = 4096
+"""The conversation came here from another channel: whether it is safe is asked by the engine."""
+UNFINISHED: Final = 8192
+"""It is over for now, and can be carried on from where it stood."""
+HAS_CODE: Final = 16384
+"""She has a code by which we know her when we call."""
+RECORD_ASKED: Final = 32768
+"""She was asked already if her voice may be recorded."""
+PAGE: Final = 65536
 """Which page of a long menu of languages is heard is counted in the flags above all others."""
+
+
+ASIDE: Final = "*"
+"""Names of values that the engine keeps for itself begin with this, which no step's name does."""
+PREFERENCE: Final = "*later"
+"""When she wants to be called, while she is asked for a code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,8 @@ class Session:
     """The severity that was reported for each category so far."""
     stack: tuple[tuple[str, str, str], ...] = ()
     """Flows that wait for this one: name, revision, and the step to go on with."""
+    back: str = ""
+    """The step to come back to when a person was asked for and nobody came."""
 
     @property
     def ended(self) -> bool:
@@ -79,6 +101,7 @@ class Session:
                 self.values,
                 self.raised,
                 self.stack,
+                self.back,
             )
         )
 
@@ -86,12 +109,17 @@ class Session:
     def load(cls, data: bytes) -> Session:
         """The session that was dumped; :class:`EngineError` if it is damaged or of an unknown version."""
         try:
-            version, flow, revision, step, mode, language, sprint, tries, flags, values, raised, stack = (
-                orjson.loads(data)
-            )
-            if version != _VERSION:
+            version, *kept = orjson.loads(data)
+            if version == _FIRST_VERSION:
+                # It knew neither the newer flags nor a way back; which page of a menu was open is no loss.
+                kept[7] %= _FIRST_PAGE
+                kept.append("")
+            elif version != _VERSION:
                 raise EngineError("a session of another version cannot be read")
+            flow, revision, step, mode, language, sprint, tries, flags, values, raised, stack, back = kept
             waiting = tuple((name, pinned, onward) for name, pinned, onward in stack)
-            return cls(flow, revision, step, mode, language, sprint, tries, flags, values, raised, waiting)
-        except (TypeError, ValueError) as error:
+            return cls(
+                flow, revision, step, mode, language, sprint, tries, flags, values, raised, waiting, back
+            )
+        except (TypeError, ValueError, IndexError) as error:
             raise EngineError("a session is damaged") from error

@@ -16,19 +16,27 @@ from bot.flow.events import (
     StopRequested,
     UnsafeFlagged,
 )
-from bot.flow.model import Ask, Flow, Grievance, Step, Wording
+from bot.flow.model import Ask, Flow, Grievance, Kind, Step, Wording
 from bot.flow.prompts import Question, ending, question, with_statements
 from bot.flow.session import Session
 from bot.messages import Prompt
 
 _CALL_EXPIRES: Final = 3600
 """Seconds after which a telephone conversation is over even if the provider never tells of the end."""
+_LINE_EXPIRES: Final = 4 * 3600
+"""The same while a person is waited for or talked with: the longest that a provider lets a call last."""
+_RESUMABLE: Final = frozenset((Outcome.NOT_SAFE_NOW, Outcome.NO_INPUT, Outcome.CUT_OFF, Outcome.EXPIRED))
+"""Ends after which a conversation that came from another channel goes on, there or here."""
+
+_OWN_FACTS: Final = frozenset((("reachable", "no"), ("callback_medium", "text")))
+"""Facts that the engine itself asks for at any time, where they are not as usual."""
 
 
 class Talk:
     """One sprint in the making. Only the engine's own modules touch it."""
 
     __slots__ = (
+        "back",
         "context",
         "ended",
         "events",
@@ -57,6 +65,7 @@ class Talk:
         self.values = dict(session.values)
         self.raised = dict(session.raised)
         self.stack = session.stack
+        self.back = session.back
         self.keypad = context.capabilities.keypad
         self.events: list[Event] = []
         self.texts: list[str] = []
@@ -76,7 +85,12 @@ class Talk:
     @property
     def guarded(self) -> bool:
         """Whether it is still unknown who is there, so that nothing may be said or done that tells."""
-        return self.flow.guarded and not self.flags & flags.SAFE
+        return (self.flow.guarded or self.has(flags.CARRIED)) and not self.has(flags.SAFE)
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether the question of the moment is the wait for a person."""
+        return not self.mode and self.ask.kind is Kind.PERSON
 
     @property
     def ask(self) -> Ask:
@@ -120,7 +134,14 @@ class Talk:
         self.mode = ""
         self.ended = True
         self.set(flags.ENDED)
+        self.set(flags.UNFINISHED, self._can_go_on(outcome))
         self.events.append(Ended(outcome))
+
+    def _can_go_on(self, outcome: Outcome) -> bool:
+        """Whether a conversation that ends so can be carried on later. One that the flow itself ended cannot."""
+        if self.step.end is not None or self.step.carries:
+            return False
+        return outcome is Outcome.LATER or (self.has(flags.CARRIED) and outcome in _RESUMABLE)
 
     def report(self, grievance: Grievance) -> None:
         """Raise a grievance unless the same category was already raised at this level or above."""
@@ -171,8 +192,7 @@ class Talk:
         return Sprint(session, tuple(self.events), prompt, self.redact, self._timers(session), self.ended)
 
     def _session(self, sprint: str) -> Session:
-        known = self.flow.known
-        values = self.values if known is None else {k: v for k, v in self.values.items() if k in known}
+        forgets = self.ended and not self.has(flags.UNFINISHED)
         return Session(
             self.flow.name,
             self.flow.revision,
@@ -182,16 +202,31 @@ class Talk:
             sprint,
             self.tries,
             self.flags,
-            {} if self.ended else values,
-            {} if self.ended else self.raised,
-            () if self.ended else self.stack,
+            {} if forgets else self._kept_values(),
+            {} if forgets else self.raised,
+            () if forgets else self.stack,
+            "" if forgets else self.back,
         )
+
+    def _kept_values(self) -> dict[str, str]:
+        known = self.flow.known
+        if known is None:
+            return self.values
+        return {
+            name: value
+            for name, value in self.values.items()
+            if name in known
+            or (name, value) in _OWN_FACTS
+            or name == "country"
+            or name.startswith(flags.ASIDE)
+        }
 
     def _timers(self, session: Session) -> tuple[Timer, ...]:
         if self.ended:
             return ()
         if self.context.capabilities.synchronous:
-            return (Timer(session.sprint, "expire", _CALL_EXPIRES),)
+            lasts = _LINE_EXPIRES if self.waits_for_person else _CALL_EXPIRES
+            return (Timer(session.sprint, "expire", lasts),)
         remind, expire = self.flow.remind, self.flow.expire
         if remind is None:
             return (Timer(session.sprint, "expire", expire),)

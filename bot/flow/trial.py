@@ -27,6 +27,7 @@ from bot.messages import (
     Silence,
     Text,
     Timeout,
+    Transferred,
 )
 
 PASS_WORD = "1234"  # noqa: S105 - the pass-word of a make-believe worker, said to the author at the start
@@ -69,6 +70,7 @@ def talk(
             catalogs=catalogs,
             capabilities=capabilities_of(channel),
             check_pass_word=lambda entry: entry == PASS_WORD,
+            person_there=lambda _language: True,
         )
 
     typed = iter(lines)
@@ -92,7 +94,7 @@ def talk(
 
 def parse(line: str, channel: str, sprint: str) -> Input:
     """One typed line as an input: words or keys, or ``/silence``, ``/hangup``, ``/speak``, ``/picture``,
-    ``/remind`` and ``/expire``."""
+    ``/remind``, ``/expire``, and ``/talked`` or ``/nobody`` for the end of a wait for a person."""
     word = line.strip()
     special: dict[str, Input] = {
         "/silence": Silence(),
@@ -101,6 +103,8 @@ def parse(line: str, channel: str, sprint: str) -> Input:
         "/picture": Media((MediaRef("picture", "image/jpeg"),)),
         "/remind": Timeout(sprint, "remind"),
         "/expire": Timeout(sprint, "expire"),
+        "/talked": Transferred.TALKED,
+        "/nobody": Transferred.NOBODY,
     }
     if word in special:
         return special[word]
@@ -115,7 +119,7 @@ def _welcome(channel: str) -> str:
     how = (
         "Type keys like 1, or 1234#. An empty line is silence." if channel == "voice" else "Type your answer."
     )
-    return f"({how} /hangup, /speak, /picture, /remind, /expire. The code of this worker is {PASS_WORD}.)\n"
+    return f"({how} /hangup, /speak, /picture, /remind, /expire, /talked, /nobody. The code of this worker is {PASS_WORD}.)\n"
 
 
 def _shown(sprint: Sprint, channel: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from bot.flow.catalog import SOURCE_LANGUAGE, Catalogs, Tongue
 
-COMMANDS: Final = ("stop", "start", "help", "language", "human", "later", "hide", "skip", "greeting")
+COMMANDS: Final = ("stop", "start", "help", "language", "human", "later", "hide", "skip", "link", "greeting")
 """The global words by their canonical names, as keys of ``flows/words.yaml``."""
 
 FORBIDDEN: Final = frozenset(("end", "quit", "cancel"))

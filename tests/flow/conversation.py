@@ -10,12 +10,12 @@ from pathlib import Path
 
 from bot.flow.catalog import Catalogs
 from bot.flow.context import Context, Sprint
-from bot.flow.engine import resume, start
+from bot.flow.engine import carry_on, resume, start
 from bot.flow.events import Ended, Event, Outcome
 from bot.flow.library import Library
 from bot.flow.session import Session
 from bot.flow.trial import VOICE, WRITTEN
-from bot.messages import Capabilities, Input, Keys, Prompt, Text
+from bot.messages import Capabilities, Input, Keys, Prompt, Text, Transferred
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 PASS_WORD = "73519"
@@ -38,6 +38,7 @@ WORDS = "".join(
         "later: later",
         "hide: hide",
         "skip: skip",
+        "link: link",
         "greeting: hello, hi",
     )
 )
@@ -65,8 +66,11 @@ class Conversation:
     catalogs: Catalogs
     capabilities: Capabilities = VOICE
     now: datetime = NOW
+    people: frozenset[str] = frozenset()
+    """Languages of the people who can take a call."""
     events: list[Event] = field(default_factory=list)
     sprints: list[Sprint] = field(default_factory=list)
+    moves: int = 0
     ids: count[int] = field(default_factory=lambda: count(1))
 
     def begin(self, flow: str, facts: Mapping[str, str], first: Input | None = None) -> Conversation:
@@ -76,11 +80,20 @@ class Conversation:
         """Give inputs one by one; a string is keys on the telephone and a text elsewhere."""
         typed = Keys if self.capabilities.keypad else Text
         for item in inputs:
-            given = typed(item) if isinstance(item, str) else item
+            given = item if not isinstance(item, str) or isinstance(item, Transferred) else typed(item)
             session = Session.load(self.sprint.session.dump())
             assert session == self.sprint.session
             self._took(resume(session, given, self._context()))
         return self
+
+    def move(
+        self, capabilities: Capabilities, *, proven: bool = True, safe: bool = False, **facts: str
+    ) -> Conversation:
+        """Carry the conversation on in another channel."""
+        session = Session.load(self.sprint.session.dump())
+        self.capabilities = capabilities
+        self.moves += 1
+        return self._took(carry_on(session, self._context(), facts, proven=proven, safe=safe))
 
     @property
     def sprint(self) -> Sprint:
@@ -97,8 +110,8 @@ class Conversation:
     @property
     def outcome(self) -> Outcome | None:
         ended = [event.outcome for event in self.events if isinstance(event, Ended)]
-        assert len(ended) <= 1
-        return ended[0] if ended else None
+        assert len(ended) <= 1 + self.moves
+        return ended[-1] if ended else None
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -116,4 +129,5 @@ class Conversation:
             catalogs=self.catalogs,
             capabilities=self.capabilities,
             check_pass_word=lambda entry: entry == PASS_WORD,
+            person_there=lambda language: language in self.people,
         )

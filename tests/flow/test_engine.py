@@ -20,6 +20,7 @@ from bot.flow.events import (
     GrievanceRaised,
     HandoffRequested,
     LanguageChosen,
+    LinkRequested,
     Outcome,
     PassWordChosen,
     StartRequested,
@@ -332,8 +333,34 @@ def test_offer_leads_to_a_person(thread: Conversation) -> None:
 
 def test_offer_leads_to_a_later_call(thread: Conversation) -> None:
     thread.take("1", "x", "x", "x", "2", "In the evening")
+    assert thread.prompt.expects is Expects.PASS_WORD, "nobody could prove who picks up"
+    assert not thread.of(CallbackRequested)
+    thread.take("4711")
+    assert thread.sprint.redact
+    assert thread.of(PassWordChosen) == [PassWordChosen("4711")]
     assert thread.of(CallbackRequested) == [CallbackRequested("evening", "requested")]
     assert thread.outcome is Outcome.LATER
+
+
+def test_later_without_a_code_promises_nothing(thread: Conversation) -> None:
+    thread.take("1", "later", "as soon as possible", "skip")
+    assert thread.said == "That is all right. You can write again at any time."
+    assert thread.outcome is Outcome.LATER
+    assert not thread.of(CallbackRequested)
+
+
+def test_who_has_a_code_is_not_asked_for_another(library: Library, catalogs: Catalogs) -> None:
+    talk = Conversation(library, catalogs, SMS)
+    talk.begin("hotline", {**HOTLINE_FACTS, "has_pass_word": "yes"}, Text("hello")).take("1", "later", "1")
+    assert talk.of(CallbackRequested) == [CallbackRequested("now", "requested")]
+
+
+def test_link_is_given_past_the_gate_only(thread: Conversation) -> None:
+    thread.take("link")
+    assert not thread.of(LinkRequested)
+    question = thread.take("1").prompt
+    assert thread.take("Link!").of(LinkRequested) == [LinkRequested()]
+    assert thread.prompt.options == question.options
 
 
 def test_words_that_no_question_asked_for_are_kept_and_reported(thread: Conversation) -> None:
