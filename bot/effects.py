@@ -24,12 +24,14 @@ from bot.flow.events import (
     CallbackRequested,
     ConsentGiven,
     ConsentScope,
+    ContinueRequested,
     Ended,
     Event,
     GrievanceRaised,
     HandoffRequested,
     HideRequested,
     LanguageChosen,
+    LinkRequested,
     Outcome,
     PassWordChosen,
     StartRequested,
@@ -103,6 +105,10 @@ class Applied:
     """The worker asked on the telephone to be written to."""
     hidden: bool
     """The worker took the quick exit: what we sent is to leave her screen."""
+    continues: bool
+    """The conversation for which the worker asked to be called goes on now, in this call."""
+    links: bool
+    """The worker asked for a code by which she can go on from elsewhere."""
     answers: list[dict[str, object]] = field(repr=False)
     """Rows of answers that nothing refers to yet: the caller writes them together with the conversation."""
 
@@ -138,6 +144,8 @@ class _Writing:
         self.stopped = False
         self.invited = False
         self.hidden = False
+        self.continues = False
+        self.links = False
         self.raised: list[GrievanceRaised] = []
         self.answers: list[dict[str, object]] = []
         self.recordings: list[tuple[str, str]] = []
@@ -239,6 +247,14 @@ class _Writing:
             contacts.lift_stop(self.connection, self.standing.address_id)
 
     @take.register
+    def _(self, _event: ContinueRequested) -> None:
+        self.continues = True
+
+    @take.register
+    def _(self, _event: LinkRequested) -> None:
+        self.links = True
+
+    @take.register
     def _(self, event: Ended) -> None:
         self.outcome = event.outcome
 
@@ -259,11 +275,21 @@ class _Writing:
                 standing.conversation_id, standing.contact_id, standing.audit_id, standing.language
             )
             opening.record(self.connection, source, self.raised, self.now)
-        if self.outcome is not None and self.standing.attempt_id:
+        # A talk that only opened the door settles nothing: the one that goes on behind it does.
+        if self.outcome not in (None, Outcome.MOVED) and self.standing.attempt_id:
             settle.conversation_ended(
                 self.connection, self.standing.attempt_id, self.outcome, self.now, self.preference
             )
-        return Applied(self.standing, self.outcome, self.stopped, self.invited, self.hidden, answers)
+        return Applied(
+            self.standing,
+            self.outcome,
+            self.stopped,
+            self.invited,
+            self.hidden,
+            self.continues,
+            self.links,
+            answers,
+        )
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:
