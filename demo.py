@@ -50,6 +50,8 @@ FILE = VAR / "demo.json"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
 MAIL = "line@voiceback.example"
+MAILBOX = "line"
+"""Who reads it by IMAP."""
 NOTICE = "HX" + "0" * 31 + "1"
 """The notice that WhatsApp of the make-believe world has approved."""
 ALWAYS = "morning;lunch;afternoon;evening;night"
@@ -133,7 +135,7 @@ def run(port: int, simulator_port: int) -> int:
     known = _known()
     own_world = _has_own_world()
     web, world = _free(port), _free(simulator_port)
-    settings = _settings(known, web, world, _free(8025))
+    settings = _settings(known, web, world, (_free(8025), _free(8143)))
     service = _prepare(settings, known)
     with queue.kept(settings) as redis:
         panel = _Panel(service, known)
@@ -146,7 +148,7 @@ def run(port: int, simulator_port: int) -> int:
             _wait_until_ready(f"http://127.0.0.1:{web}/readyz", children, stop)
             if not stop.is_set():
                 _introduce_bot(settings, world)
-            _write(known | _addresses(web, None if own_world else world))
+            _write(known | _addresses(settings, web, None if own_world else world))
             if not stop.is_set():
                 _announce(known, web, None if own_world else world)
             while not stop.wait(0.5):
@@ -195,7 +197,7 @@ def _new_bot() -> dict[str, str]:
     return {"token": f"{number}:{secrets.token_urlsafe(26)}", "secret": secrets.token_urlsafe(24)}
 
 
-def _settings(known: dict[str, Any], web: int, world: int, post: int) -> Settings:
+def _settings(known: dict[str, Any], web: int, world: int, post: tuple[int, int]) -> Settings:
     """The demo's settings; they go to the children through the environment. What is set already wins."""
     defaults = {
         "PUBLIC_BASE_URL": f"http://127.0.0.1:{web}",
@@ -216,11 +218,11 @@ def _settings(known: dict[str, Any], web: int, world: int, post: int) -> Setting
             "TELEGRAM_WEBHOOK_SECRET": known["telegram"]["secret"],
             "TELEGRAM_API_BASE": f"http://127.0.0.1:{world}",
         }
-    if not _has_own_world() and "SMTP_URL" not in os.environ:
+    if not _has_own_world() and not {"SMTP_URL", "IMAP_URL"} & os.environ.keys():
         defaults |= {
-            "SMTP_URL": f"smtp://127.0.0.1:{post}",
+            "SMTP_URL": f"smtp://127.0.0.1:{post[0]}",
             "EMAIL_FROM": MAIL,
-            "EMAIL_WEBHOOK_SECRET": known["mail_secret"],
+            "IMAP_URL": f"imap://{MAILBOX}:{known['mail_secret']}@127.0.0.1:{post[1]}/INBOX",
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -318,7 +320,7 @@ def _world(
         "telegram": {"token": settings.telegram_bot_token.get_secret_value(), "name": "Worker line"}
         if settings.telegram_on
         else None,
-        "mail": _post_office(settings, known),
+        "mail": _post_office(settings),
         "handsets": [
             {
                 "number": person.number,
@@ -350,16 +352,18 @@ def _world(
     )
 
 
-def _post_office(settings: Settings, known: dict[str, Any]) -> dict[str, Any] | None:
-    """The make-believe post, unless mail goes to a real server."""
-    server = urlsplit(settings.smtp_url.get_secret_value())
-    if settings.email_webhook_secret.get_secret_value() != known["mail_secret"]:
+def _post_office(settings: Settings) -> dict[str, Any] | None:
+    """The make-believe post and the hotline's mailbox, unless mail goes to real servers."""
+    sending = urlsplit(settings.smtp_url.get_secret_value())
+    reading = urlsplit(settings.imap_url.get_secret_value())
+    if {sending.hostname, reading.hostname} != {"127.0.0.1"} or reading.username != MAILBOX:
         return None
     return {
         "address": MAIL,
-        "url": f"{settings.public_base_url}/channels/email",
-        "secret": known["mail_secret"],
-        "port": server.port,
+        "port": sending.port,
+        "imap_user": reading.username,
+        "imap_password": reading.password,
+        "imap_port": reading.port,
     }
 
 
@@ -477,7 +481,7 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> None:
 # --- telling ----------------------------------------------------------------------------------
 
 
-def _addresses(web: int, world: int | None) -> dict[str, Any]:
+def _addresses(settings: Settings, web: int, world: int | None) -> dict[str, Any]:
     base = f"http://127.0.0.1:{web}"
     return {
         "web": base,
@@ -485,6 +489,11 @@ def _addresses(web: int, world: int | None) -> dict[str, Any]:
         "phones": f"http://127.0.0.1:{world}/" if world else None,
         "hotline": HOTLINE,
         "caller": CALLER,
+        # Where a worker writes to, and what the demo set to send and read mail.
+        "whatsapp": HOTLINE,
+        "mail": settings.email_from,
+        "smtp_url": settings.smtp_url.get_secret_value(),
+        "imap_url": settings.imap_url.get_secret_value(),
     }
 
 
