@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bot import agents, contacts, effects, incidents, line, media, safety, steps, transcript, transfers
+from bot import contacts, effects, incidents, line, media, safety, steps, transcript, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -116,7 +116,7 @@ def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | Non
         if document is not None:
             return document
         call = _call_of(connection, service, inbound, attempt_id, now)
-        context = _context(connection, service, door, now, call.check)
+        context = line.context(connection, service, door, now, call.check)
         sprint = steps.run(lambda: engine.start(service.library.get(call.flow), context, call.facts))
         standing = replace(call.standing, language=sprint.session.language)
         if attempt_id:
@@ -204,7 +204,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
             )
         standing, session = steps.open_session(service, row, inbound.sender)
         check = safety.pass_words_of(connection, service.sealer, row)
-        context = _context(connection, service, door, now, check)
+        context = line.context(connection, service, door, now, check)
         given = line.confirmed(connection, conversation_id, inbound.input)
         sprint = steps.run(lambda: engine.resume(session, given, context))
         document = steps.write(
@@ -263,16 +263,6 @@ def _last_sprint(session: Session, context: Context, last: Input | None) -> Spri
         return before
     over = engine.resume(before.session, HangUp(), context)
     return replace(over, events=before.events + over.events)
-
-
-def _context(
-    connection: Connection, service: Service, door: Door, now: datetime, check: PassWords | None
-) -> Context:
-    """The world around a turn of a call: on the telephone a person may be there."""
-    return replace(
-        steps.context(service, door, now, check),
-        person_there=lambda language: agents.is_there(connection, language, wall_time()),
-    )
 
 
 def _call_id(inbound: Inbound) -> str:

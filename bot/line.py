@@ -6,19 +6,22 @@ is believed only where the transfer's own row says so too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bot import steps, transcript, transfers
+from bot import agents, steps, transcript, transfers
 from bot.clock import wall_time
 from bot.errors import NotFound
 from bot.flow import phrases
-from bot.flow.context import Sprint
+from bot.flow.context import Context, Sprint
 from bot.flow.model import Kind
 from bot.flow.session import Session
 from bot.messages import Channel, Expects, Input, Prompt, Transferred
 from bot.service import Service
+from bot.steps import Door
 from bot.storage.types import AnyRow
 from bot.transfers import TransferOutcome, TransferState, Wait
 
@@ -106,6 +109,20 @@ def is_in_line(service: Service, session: Session) -> bool:
         return False
     ask = service.library.get(session.flow, session.revision).steps[session.step].ask
     return ask is not None and ask.kind is Kind.PERSON
+
+
+def context(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    now: datetime,
+    check: Callable[[str], bool] | None = None,
+) -> Context:
+    """The world around a turn of a call: on the telephone a person may be there."""
+    return replace(
+        steps.context(service, door, now, check),
+        person_there=lambda language: agents.is_there(connection, language, wall_time()),
+    )
 
 
 def confirmed(connection: Connection, conversation_id: str, given: Input) -> Input:

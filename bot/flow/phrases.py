@@ -121,6 +121,16 @@ MAIL_SUBJECT: Final = N_("Your message")
 # TRANSLATORS: stands at the top of every e-mail that we send
 WRITE_ABOVE: Final = N_("Please write your answer above this line")
 
+LINK_CODE: Final = N_(
+    "To go on from another phone or app, write this code to us there, or call us and enter it. "
+    "It works once, for 30 minutes. Delete it here afterwards."
+)
+NO_MORE_CODES: Final = N_("Please use the code that you have, or ask for a new one tomorrow.")
+# TRANSLATORS: the answer to a code from elsewhere: a person who looks at the screen must learn nothing from it
+LINKED: Final = N_("Thank you. That worked.")
+# TRANSLATORS: the same, where the talk itself goes on from now on
+GOES_ON_HERE: Final = N_("Thank you. We go on here.")
+
 COVER_FIRST: Final = N_("Do you use the bus to go shopping?")
 COVER_SECOND: Final = N_("Do you buy vegetables at the market?")
 CALL_AGAIN: Final = N_("May we call you again?")
@@ -224,7 +234,7 @@ BEFORE_GATE: Final = (
     *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, WRITE_LATER, WRITE_ANY_TIME),
     *(PERSON_UNREACHABLE, COVER_FIRST, COVER_SECOND, GOOD_TIME),
     *(WHEN_IS_BETTER, AS_SOON_AS_POSSIBLE, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND),
-    *(WHICH_LANGUAGE, OTHER_LANGUAGES),
+    *(WHICH_LANGUAGE, OTHER_LANGUAGES, LINKED, GOES_ON_HERE),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
 
@@ -269,6 +279,7 @@ WRITTEN: Final = (
     *(YES, NO, NOT_SURE, SKIP, WRITE_DATE, WRITE_TIME, WRITE_PASS_WORD, HIDDEN, STOPPED, STARTED),
     *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN, MAIL_SUBJECT, WRITE_ABOVE),
     *(WRITE_LATER, WRITE_ANY_TIME, SAFE_TO_WRITE, CODE_IN_WRITING),
+    *(LINK_CODE, NO_MORE_CODES, LINKED, GOES_ON_HERE),
 )
 """Own texts that are only ever written."""
 
