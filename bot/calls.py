@@ -22,7 +22,7 @@ from bot.ids import new_id
 from bot.incidents import IncidentKind
 from bot.intake import HANG_UP, HOTLINE
 from bot.messages import Channel, HangUp, Inbound, Input, Prompt, Recording, Transferred
-from bot.safety import CALLBACK, PassWords
+from bot.safety import CALLBACK, MISSED, PassWords
 from bot.service import Service
 from bot.steps import Door, Turn
 from bot.storage.tables import Conversation, table
@@ -163,25 +163,34 @@ def _call_of(
         if row is None:
             raise NotFound(f"there is no attempt {attempt_id}")
         check = PassWords(service.sealer, [row])
+        if row.kind == MISSED:
+            known = contacts.known(connection, row.address_id)
+            return _Call(HOTLINE, _hotline_facts(known.language, known.country, "missed"), standing, None)
+        check = PassWords(service.sealer, [row])
         standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
         return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
     if inbound.sender is None:
-        return _Call(HOTLINE, _hotline_facts(None) | {"reachable": "no"}, standing, None)
+        facts = _hotline_facts(None, inbound.country) | {"reachable": "no"}
+        return _Call(HOTLINE, facts, standing, None)
     known = contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
     standing = replace(standing, address_id=known.id)
-    if inbound.line in service.settings.twilio_voice_from and (
-        expected := safety.expected(connection, known.id)
-    ):
-        check = PassWords(service.sealer, expected)
-        return _Call(CALLBACK, safety.facts(expected[0], "returned"), standing, check)
-    return _Call(HOTLINE, _hotline_facts(known.language), standing, None)
+    trigger = "call"
+    if inbound.line in service.settings.twilio_voice_from:
+        expected = safety.expected(connection, known.id)
+        if expected:
+            check = PassWords(service.sealer, expected)
+            return _Call(CALLBACK, safety.facts(expected[0], "returned"), standing, check)
+        # Whoever returns a call of ours need not be the one whom we called: the greeting is as neutral.
+        trigger = "missed" if safety.has_rung(connection, known.id) else trigger
+    return _Call(HOTLINE, _hotline_facts(known.language, known.country, trigger), standing, None)
 
 
-def _hotline_facts(spoken: str | None) -> dict[str, str]:
-    return {
-        "trigger": "call",
+def _hotline_facts(spoken: str | None, country: str | None, trigger: str = "call") -> dict[str, str]:
+    facts = {
+        "trigger": trigger,
         "language": spoken or "en",
         "language_known": "yes" if spoken else "no",
+    return facts | ({"country": country} if country else {})
     }
 
 

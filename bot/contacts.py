@@ -79,6 +79,16 @@ def find(connection: Connection, sealer: Sealer, address: Address) -> Known | No
     return Known(row.id, row.language, row.country, row.stop is not None) if row else None
 
 
+def known(connection: Connection, address_id: str) -> Known:
+    """What we know of an address that has a row."""
+    row = connection.execute(
+        select(_address.c.id, _address.c.language, _address.c.country, _stop.c.index.label("stop"))
+        .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
+        .where(_address.c.id == address_id)
+    ).one()
+    return Known(row.id, row.language, row.country, row.stop is not None)
+
+
 def remember(
     connection: Connection, sealer: Sealer, address: Address, now: datetime, country: str | None = None
 ) -> Known:
@@ -100,8 +110,13 @@ def remember(
             created_at=now,
         )
     )
-    stopped = connection.execute(select(exists().where(_stop.c.index == stop_index))).scalar()
-    return Known(row_id, None, country, bool(stopped))
+    return Known(row_id, None, country, is_stopped(connection, sealer, address))
+
+
+def is_stopped(connection: Connection, sealer: Sealer, address: Address) -> bool:
+    """Whether an address is on the stop list, be it one that we know or one whose row is gone."""
+    stopped = exists().where(_stop.c.index == sealer.stop_index(address))
+    return bool(connection.execute(select(stopped)).scalar_one())
 
 
 def country_of(address: Address) -> str | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
+from sqlalchemy import Connection, exists, select
+
+from bot.flow.events import Outcome
 from bot.privacy.seal import Sealer
 from bot.storage.tables import Attempt, Callback, CohortMember, Contact, table
 from bot.storage.types import AnyRow, AnySelect
@@ -25,6 +28,8 @@ class PassWords:
         self._expected = [(row.contact_id, row.pass_word_digest) for row in expected]
         self.matched: str | None = None
 
+MISSED = "missed"
+"""The kind of a callback that answers a call which we refused; nobody behind it is known."""
     def __call__(self, digits: str) -> bool:
         for contact_id, digest in self._expected:
             if digest and self._sealer.is_pass_word(contact_id, digits, digest):
@@ -38,7 +43,7 @@ def expected(connection: Connection, address_id: str) -> list[AnyRow]:
     return list(
         connection.execute(
             _callback_columns()
-            .where(_callback.c.address_id == address_id)
+            .where(_callback.c.address_id == address_id, _callback.c.kind != MISSED)
             .order_by(_callback.c.id.desc())
             .limit(10)
         )
@@ -55,6 +60,12 @@ def called(connection: Connection, attempt_id: str) -> AnyRow | None:
 
 
 def pass_words_of(connection: Connection, sealer: Sealer, conversation: AnyRow) -> PassWords | None:
+def has_rung(connection: Connection, address_id: str) -> bool:
+    """Whether we ever returned a missed call of this telephone: whoever picks it up may call back."""
+    rung = (_callback.c.address_id == address_id, _callback.c.kind == MISSED)
+    return bool(connection.execute(select(exists().where(*rung))).scalar_one())
+
+
     """The pass-words that count in a conversation that is under way; None once one was given, or if none is asked.
 
     In a call back to us it may be anybody whom we have called on that telephone.

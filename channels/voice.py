@@ -198,6 +198,13 @@ class Voice:
         document.hangup()
         return str(document)
 
+    @staticmethod
+    def busy() -> str:
+        """A document that refuses a call before it is answered; Twilio bills nobody for it."""
+        document = VoiceResponse()
+        document.reject(reason="busy")
+        return str(document)
+
     def speak(self, document: VoiceResponse | Gather, prompt: Prompt) -> None:
         """Say the texts of a prompt within a document, recorded by people or spoken by Twilio."""
         for text, language in prompt.spoken():

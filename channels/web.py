@@ -11,7 +11,7 @@ import io
 from flask import Blueprint, Flask, Response, abort, request, send_file
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import calls, leftovers, line, receipts, transfers
+from bot import calls, leftovers, line, missed, receipts, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.errors import ConflictError, EngineError, NotFound, UnverifiedRequest
@@ -102,6 +102,9 @@ def _voice_routes(blueprint: Blueprint, service: Service, voice: Voice, watch: W
     def incoming() -> Response:
         inbound = voice.receive(request, 0)
         watch.look()
+        if missed.is_meant(service, inbound):
+            missed.take(service, inbound)
+            return _xml(voice.busy())
         return _begin(service, voice, inbound, None)
 
     @blueprint.post("/voice/answer/<attempt_id>")
