@@ -68,6 +68,7 @@ EVERYBODY: Final = None
 """Also people who are not signed in."""
 _STAFF: Final = frozenset(Role)
 _SUPERVISORS: Final = frozenset({Role.SUPERVISOR})
+_AGENTS: Final = frozenset({Role.AGENT})
 _ADMINS: Final = frozenset({Role.ADMIN})
 
 POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
@@ -86,6 +87,15 @@ POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
         "console.case_move": _SUPERVISORS,
         "console.case_undo": _SUPERVISORS,
         "console.recording": _SUPERVISORS,
+        "console.file": _SUPERVISORS,
+        "console.agent": _AGENTS,
+        "console.agent_state": _AGENTS,
+        "console.agent_come": _AGENTS,
+        "console.agent_go": _AGENTS,
+        "console.agent_note": _AGENTS,
+        "console.agent_unsafe": _AGENTS,
+        "console.agent_wrap_up": _AGENTS,
+        "console.line": _SUPERVISORS,
         "console.callbacks": _SUPERVISORS,
         "console.operations": _ADMINS,
         "console.incident_resolve": _ADMINS,

@@ -9,7 +9,21 @@ from flask import Blueprint, Flask
 
 from bot.errors import ConfigurationError
 from bot.staff import POLICY
-from console import assets, callbacks, cases, guard, labels, operations, pages, recordings, signing, timing
+from console import (
+    agents,
+    assets,
+    callbacks,
+    cases,
+    files,
+    guard,
+    labels,
+    line,
+    operations,
+    pages,
+    recordings,
+    signing,
+    timing,
+)
 from console.session import ConsoleSessions
 
 PREFIX = "/console"
@@ -61,6 +75,16 @@ def _door() -> Blueprint:
     door.add_url_rule("/cases/<case_id>/move", "case_move", cases.move, methods=post)
     door.add_url_rule("/cases/<case_id>/undo", "case_undo", cases.undo, methods=post)
     door.add_url_rule("/recordings/<recording_id>", "recording", recordings.play, methods=get)
+    door.add_url_rule("/files/<file_id>", "file", files.show, methods=get)
+    door.add_url_rule("/agent", "agent", agents.show, methods=get)
+    door.add_url_rule("/agent/state", "agent_state", agents.state, methods=get)
+    door.add_url_rule("/agent/come", "agent_come", agents.come, methods=post)
+    door.add_url_rule("/agent/go", "agent_go", agents.go, methods=post)
+    talk = "/agent/talks/<transfer_id>"
+    door.add_url_rule(f"{talk}/note", "agent_note", agents.note, methods=post)
+    door.add_url_rule(f"{talk}/unsafe", "agent_unsafe", agents.unsafe, methods=post)
+    door.add_url_rule(f"{talk}/wrap-up", "agent_wrap_up", agents.wrap_up, methods=post)
+    door.add_url_rule("/line", "line", line.show, methods=get)
     door.add_url_rule("/callbacks", "callbacks", callbacks.show, methods=get)
     door.add_url_rule("/operations", "operations", operations.show, methods=get)
     door.add_url_rule(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from babel import Locale, UnknownLocaleError
 from flask import Flask, current_app
 
+from bot.agents import AgentState
 from bot.cases.lifecycle import CaseState, ClockName, Need, Severity
 from bot.errors import EngineError
-from bot.flow.model import Flow, Step
+from bot.flow.model import Flow, Kind, Step
 from bot.messages import Channel
 from bot.service import Service
 from console.session import person
@@ -89,6 +90,15 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
         "audit_integrity_alert": "Three workers of this audit were told what to say, or questioned afterwards",
     }
 )
+AGENT_STATES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        AgentState.AWAY: "Away",
+        AgentState.FREE: "Available",
+        AgentState.RINGING: "Telephone rings",
+        AgentState.TALKING: "In a call",
+        AgentState.WRAP_UP: "Writing up a call",
+    }
+)
 CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
     {"sms": "SMS", "voice": "Telephone", "whatsapp": "WhatsApp", "telegram": "Telegram", "email": "E-mail"}
 )
@@ -111,6 +121,7 @@ def install(app: Flask) -> None:
         "consents": CONSENTS,
         "happenings": HAPPENINGS,
         "channels": CHANNELS,
+        "agent_states": AGENT_STATES,
     }
     app.context_processor(lambda: {"visitor": person()})
 
@@ -152,6 +163,30 @@ def question(flow: str, revision: str, step_id: str, channel: str) -> str:
         if step is not None and step.ask is not None
         else words(step_id)
     )
+
+
+def questions(flow: str, revision: str) -> list[str]:
+    """What a flow, and the flows that it runs, ask about work: in English, as it is written and not as keys."""
+    service: Service = current_app.extensions["voiceback"]
+    try:
+        steps = list(_steps(service.library.get(flow, revision), service, set()))
+    except EngineError:
+        return []
+    asked = (
+        step.ask.wording.text
+        for step in steps
+        if step.ask and (step.grievances or step.ask.kind is Kind.OPEN)
+    )
+    return list(dict.fromkeys(asked))
+
+
+def _steps(flow: Flow, service: Service, seen: set[str]) -> Iterator[Step]:
+    """The steps of a flow in their order, each flow that it runs once and where it is run."""
+    for step in flow.steps.values():
+        yield step
+        if step.run and step.run not in seen:
+            seen.add(step.run)
+            yield from _steps(service.library.get(step.run), service, seen)
 
 
 def answer(flow: str, revision: str, step_id: str, code: str) -> str:

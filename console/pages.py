@@ -27,10 +27,12 @@ class Destination:
 
 NAVIGATION: Final = (
     Destination("console.cases", "Cases"),
+    Destination("console.agent", "My calls"),
+    Destination("console.line", "Line"),
     Destination("console.callbacks", "Callbacks"),
     Destination("console.operations", "Operations"),
 )
-"""In the order of the day's work. A later room (audits, live calls, remedies, dashboard) is one line here."""
+"""In the order of the day's work. A later room (audits, remedies, dashboard) is one line here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ def staff() -> Person:
     return found
 
 
+def leave_untouched() -> None:
+    """This request is no use of the session: a page asked by itself, and nobody may sit in front of it."""
+    session = present()
+    if session is not None:
+        session.stale = False
+
+
 def begin(service: Service, session: ConsoleSession, person: Person) -> None:
     """Sign a person in: a new row and a new token, whatever cookie the visitor came with."""
     end(service, session)

@@ -12,7 +12,8 @@ _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def install(app: Flask) -> None:
-    """Teach the templates ``span``, ``local``, ``there`` and ``iso``."""
+    """Teach the templates ``span``, ``elapsed``, ``local``, ``there`` and ``iso``."""
+    app.jinja_env.filters["elapsed"] = elapsed
     app.jinja_env.filters["span"] = span
     app.jinja_env.filters["local"] = local
     app.jinja_env.filters["there"] = there
@@ -28,6 +29,14 @@ def span(length: timedelta) -> str:
         if count or parts:
             parts.append(f"{count} {unit}" if count else "")
     return " ".join(part for part in parts[:2] if part) or "less than 1 min"
+
+
+def elapsed(length: timedelta) -> str:
+    """A length of time as a clock shows it: ``0:07``, ``12:30``, ``1:02:03``. Never less than nothing."""
+    seconds = max(0, int(length.total_seconds()))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    front = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{front}:{seconds % 60:02}"
 
 
 def local(at: datetime, zone: str = "UTC") -> str:

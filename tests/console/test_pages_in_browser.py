@@ -50,11 +50,11 @@ def site(service: Service) -> Iterator[str]:
             severity=severity,
             number=f"+62812{n:08d}",
         )
-    with _running(make_app(service)) as address:
+    with running(make_app(service)) as address:
         yield address
 
 
-class _running:  # noqa: N801 - reads as a verb where it is used
+class running:  # noqa: N801 - reads as a verb where it is used
     """A server on a free port of this machine, for the length of a block."""
 
     def __init__(self, app: Flask) -> None:

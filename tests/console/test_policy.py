@@ -31,7 +31,9 @@ def path_of(rule: Rule, case: Planted) -> str:
     known = {
         "case_id": case.id,
         "recording_id": case.recording_id,
+        "file_id": case.file_id,
         "incident_id": "0" * 32,
+        "transfer_id": "0" * 32,
         "filename": "console.css",
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: known[found[1]], rule.rule)
@@ -103,7 +105,8 @@ def test_the_navigation_shows_only_what_a_role_may_use(signed_in: SignedIn) -> N
         role: [place.label for place in NAVIGATION if f">{place.label}</a>" in page]
         for role, page in pages.items()
     }
-    assert shown[Role.SUPERVISOR] == ["Cases", "Callbacks"]
+    assert shown[Role.SUPERVISOR] == ["Cases", "Line", "Callbacks"]
+    assert shown[Role.AGENT] == ["My calls"]
     assert shown[Role.ADMIN] == ["Operations"]
     assert shown[Role.CLIENT_VIEWER] == []
 
