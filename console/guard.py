@@ -39,6 +39,9 @@ HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """On every response under ``/console``."""
+_SANDBOXED: Final = frozenset({"console.file", "console.recording"})
+"""What workers sent, as it is: a browser that opens it as a page of its own lets it do nothing."""
+SANDBOX: Final = f"{_CSP}; sandbox"
 _CACHED: Final = "public, max-age=31536000, immutable"
 """Style sheets are the same for everybody and carry their version in the address."""
 
@@ -97,6 +100,8 @@ def _finish(response: Response) -> Response:
     service: Service = current_app.extensions["voiceback"]
     if service.settings.console_url.startswith("https://"):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.endpoint in _SANDBOXED and response.status_code < 400:
+        response.headers["Content-Security-Policy"] = SANDBOX
     if request.endpoint == "console.static" and response.status_code < 400:
         response.headers["Cache-Control"] = _CACHED
     return response

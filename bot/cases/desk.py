@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, or_, select
 
+from bot.cases import files
 from bot.cases.course import Undo, stays_of, undo, ways
+from bot.cases.files import File
 from bot.cases.lifecycle import CaseState, ClockName, Severity, Transition
 from bot.cases.masking import mask
 from bot.cases.queue import running
@@ -187,6 +189,7 @@ class Spoken:
     status: str | None
     text: str = field(repr=False)
     at: datetime
+    files: tuple[File, ...] = ()
 
 
 def transcript(
@@ -205,6 +208,10 @@ def transcript(
     older = rows[limit - 1].id if len(rows) > limit else None
     # What was said and what answered it share an instant and often a millisecond: the worker came first.
     rows = sorted(rows[:limit], key=lambda m: (m.created_at, m.direction != "in", m.id))
+    ids = [m.id for m in rows]
+    found = files.of_messages(
+        connection, ids, lambda context, sealed: _read(sealer, context, sealed, own, row.country_hint)
+    )
     said = (
         Spoken(
             id=m.id,
@@ -213,6 +220,7 @@ def transcript(
             status=m.status,
             text=_read(sealer, f"message.body_sealed:{m.id}", m.body_sealed, own, row.country_hint),
             at=m.created_at,
+            files=found.get(m.id, ()),
         )
         for m in rows
     )

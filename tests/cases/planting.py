@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import insert
 
 from bot.cases.lifecycle import CaseState, Severity, clocks
 from bot.flow.library import Library
 from bot.ids import new_id
-from bot.messages import Address, AddressKind
+from bot.media import attachment_row
+from bot.messages import Address, AddressKind, Brought
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.storage.database import Database
 from bot.storage.tables import (
     AddressRow,
     Answer,
+    Attachment,
     Audit,
     Case,
     Client,
@@ -35,6 +38,8 @@ NUMBER = "+6281234567890"
 ALIAS = "Alias-Canary-Melati"
 WORDS = "Mereka mengancam saya <script>alert('canary')</script>"
 AUDIO = b"RIFF-canary-sound" * 100
+PICTURE = (Path(__file__).parents[2] / "simulator" / "assets" / "picture.jpg").read_bytes()
+"""A picture as a camera makes it, with the place in it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Planted:
     contact_id: str
     address_id: str
     recording_id: str
+    file_id: str
 
 
 def plant(
@@ -61,7 +67,7 @@ def plant(
     words: str = WORDS,
 ) -> Planted:
     """Plant one case of a worker of a factory in Indonesia, received at an instant."""
-    ids = Planted(new_id(), f"C{new_id()[-8:]}", new_id(), new_id(), new_id(), new_id())
+    ids = Planted(new_id(), f"C{new_id()[-8:]}", new_id(), new_id(), new_id(), new_id(), new_id())
     flow = library.get("callback") if library else None
     answer, client, factory, audit = new_id(), new_id(), new_id(), new_id()
     address = Address(AddressKind.PHONE, number)
@@ -216,12 +222,36 @@ def plant(
         for row, values in rows:
             connection.execute(insert(table(row)).values(values))
     for n, (direction, body) in enumerate((("out", "Apakah aman?"), ("in", words))):
-        say(database, sealer, ids, direction, body, received_at + timedelta(seconds=n))
+        message_id = say(database, sealer, ids, direction, body, received_at + timedelta(seconds=n))
+    attach(database, sealer, message_id, PICTURE, "image/jpeg", received_at, file_id=ids.file_id)
     return ids
 
 
-def say(database: Database, sealer: Sealer, case: Planted, direction: str, body: str, at: datetime) -> None:
-    """Add one message to the conversation of a case."""
+def attach(
+    database: Database,
+    sealer: Sealer,
+    message_id: str,
+    content: bytes,
+    content_type: str,
+    at: datetime,
+    *,
+    name: str = "",
+    file_id: str | None = None,
+    n: int = 1,
+) -> str:
+    """Add a file to a message; gives its id."""
+    row = attachment_row(sealer, message_id, n, Brought(content, content_type, name), content_type, at)
+    if file_id is not None:
+        seal = sealer.seal_bytes(f"attachment.content_sealed:{file_id}", content)
+        named = sealer.seal_text(f"attachment.name_sealed:{file_id}", name)
+        row |= {"id": file_id, "content_sealed": seal, "name_sealed": named}
+    with database.write() as connection:
+        connection.execute(insert(table(Attachment)).values(row))
+    return str(row["id"])
+
+
+def say(database: Database, sealer: Sealer, case: Planted, direction: str, body: str, at: datetime) -> str:
+    """Add one message to the conversation of a case; gives its id."""
     row_id = new_id()
     values = {
         "id": row_id,
@@ -235,6 +265,7 @@ def say(database: Database, sealer: Sealer, case: Planted, direction: str, body:
     }
     with database.write() as connection:
         connection.execute(insert(table(Message)).values(values))
+    return row_id
 
 
 def answer(
