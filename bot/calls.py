@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bot import contacts, effects, incidents, line, media, safety, steps, transcript, transfers
+from bot import contacts, effects, incidents, line, media, moving, safety, steps, transcript, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -162,12 +162,11 @@ def _call_of(
         row = safety.called(connection, attempt_id)
         if row is None:
             raise NotFound(f"there is no attempt {attempt_id}")
-        check = PassWords(service.sealer, [row])
+        standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
         if row.kind == MISSED:
             known = contacts.known(connection, row.address_id)
             return _Call(HOTLINE, _hotline_facts(known.language, known.country, "missed"), standing, None)
         check = PassWords(service.sealer, [row])
-        standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
         return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
     if inbound.sender is None:
         facts = _hotline_facts(None, inbound.country) | {"reachable": "no"}
@@ -190,8 +189,8 @@ def _hotline_facts(spoken: str | None, country: str | None, trigger: str = "call
         "trigger": trigger,
         "language": spoken or "en",
         "language_known": "yes" if spoken else "no",
-    return facts | ({"country": country} if country else {})
     }
+    return facts | ({"country": country} if country else {})
 
 
 def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
@@ -213,19 +212,23 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
             )
         standing, session = steps.open_session(service, row, inbound.sender)
         check = safety.pass_words_of(connection, service.sealer, row)
+        here = moving.There(
+            Channel.VOICE, row.address_id, inbound.line, inbound.sender, call_id=call_id, turn=turn
+        )
+        taken = moving.keyed(connection, service, door, inbound, row, session, here, now)
+        if isinstance(taken, str):
+            return taken
+        inbound = taken
         context = line.context(connection, service, door, now, check)
         given = line.confirmed(connection, conversation_id, inbound.input)
         sprint = steps.run(lambda: engine.resume(session, given, context))
-        document = steps.write(
-            connection,
-            service,
-            door,
-            standing,
-            sprint,
-            now,
-            Turn(inbound, row.version, number=turn, call_id=call_id, check=check),
-        )
+        step = Turn(inbound, row.version, number=turn, call_id=call_id, check=check)
+        if moving.goes_on(sprint):
+            return moving.go_on(connection, service, door, row, standing, sprint, now, step)
+        document = steps.write(connection, service, door, standing, sprint, now, step)
         line.follow(connection, service, session, sprint, given, conversation_id)
+        if sprint.ended:
+            moving.put_back(connection, conversation_id)
         return document
 
 
@@ -241,6 +244,7 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
         sprint = steps.run(lambda: _last_sprint(session, context, last))
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
         line.follow(connection, service, session, sprint, HangUp(), conversation_id)
+        moving.put_back(connection, conversation_id)
 
 
 def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 from bot import contacts, media
 from bot.audits import places
 from bot.callbacks import settle
-from bot.callbacks.preference import parse
+from bot.callbacks.preference import wish
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
 from bot.contacts import StopReason
@@ -105,8 +105,6 @@ class Applied:
     """The worker asked on the telephone to be written to."""
     hidden: bool
     """The worker took the quick exit: what we sent is to leave her screen."""
-    continues: bool
-    """The conversation for which the worker asked to be called goes on now, in this call."""
     links: bool
     """The worker asked for a code by which she can go on from elsewhere."""
     answers: list[dict[str, object]] = field(repr=False)
@@ -140,11 +138,10 @@ class _Writing:
         self.now = now
         self.matched = matched
         self.outcome: Outcome | None = None
-        self.preference: str | None = None
+        self.wish: CallbackRequested | None = None
         self.stopped = False
         self.invited = False
         self.hidden = False
-        self.continues = False
         self.links = False
         self.raised: list[GrievanceRaised] = []
         self.answers: list[dict[str, object]] = []
@@ -213,11 +210,7 @@ class _Writing:
 
     @take.register
     def _(self, event: CallbackRequested) -> None:
-        if event.reason == "requested":
-            self.standing = with_contact(self.connection, self.standing, self.now)
-            _promise(self.connection, self.sealer, self.standing, event.preference, self.now)
-        else:
-            self.preference = event.preference
+        self.wish = event
 
     @take.register
     def _(self, _event: HandoffRequested) -> None:
@@ -248,7 +241,7 @@ class _Writing:
 
     @take.register
     def _(self, _event: ContinueRequested) -> None:
-        self.continues = True
+        """Nothing is written for it here: the talk that goes on is another one (:mod:`bot.moving`)."""
 
     @take.register
     def _(self, _event: LinkRequested) -> None:
@@ -261,6 +254,7 @@ class _Writing:
     def finish(self) -> Applied:
         """Write what was gathered: spoken answers with their recordings, the case, the end of an attempt."""
         answers = self.answers
+        preference = self._promised()
         self.standing = replace(self.standing, answers=self.standing.answers + len(answers))
         if self.recordings:
             self.connection.execute(_ADD_ANSWER, answers)
@@ -278,7 +272,7 @@ class _Writing:
         # A talk that only opened the door settles nothing: the one that goes on behind it does.
         if self.outcome not in (None, Outcome.MOVED) and self.standing.attempt_id:
             settle.conversation_ended(
-                self.connection, self.standing.attempt_id, self.outcome, self.now, self.preference
+                self.connection, self.standing.attempt_id, self.outcome, self.now, preference
             )
         return Applied(
             self.standing,
@@ -286,10 +280,22 @@ class _Writing:
             self.stopped,
             self.invited,
             self.hidden,
-            self.continues,
             self.links,
             answers,
         )
+
+    def _promised(self) -> str | None:
+        """Promise the callback that was asked for. Another time for the callback that takes place in this very
+        talk is no new one: it is given to the caller, who plans that anew."""
+        put_off = self.outcome is Outcome.LATER
+        if self.wish is None:
+            return None
+        if self.wish.reason != "requested" or (put_off and self.standing.attempt_id):
+            return self.wish.preference
+        self.standing = with_contact(self.connection, self.standing, self.now)
+        continues = self.standing.conversation_id if put_off else None
+        _promise(self.connection, self.sealer, self.standing, self.wish.preference, self.now, continues)
+        return None
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:
@@ -323,7 +329,7 @@ def with_contact(connection: Connection, standing: Standing, now: datetime) -> S
     if standing.contact_id or standing.address_id is None:
         return standing
     contact_id = contacts.new_contact(
-        connection, standing.address_id, now, how="self", language=standing.language
+        connection, standing.address_id, now, how=contacts.How.SELF, language=standing.language
     )
     return replace(standing, contact_id=contact_id)
 
@@ -375,13 +381,22 @@ def _place_of_audit(connection: Connection, audit_id: str, now: datetime) -> tup
 
 
 def _promise(
-    connection: Connection, sealer: Sealer, standing: Standing, preference: str, now: datetime
+    connection: Connection,
+    sealer: Sealer,
+    standing: Standing,
+    preference: str,
+    now: datetime,
+    continues: str | None,
 ) -> None:
-    """A callback at the time that the worker chose. A newer wish replaces one that is not under way."""
+    """A callback at the time that the worker chose. A newer wish replaces one that is not under way.
+
+    ``continues`` is the talk that goes on in it, if this one was put off in the middle.
+    """
     if standing.contact_id is None or standing.address_id is None:
         return
     way = _way_back(connection, sealer, standing, standing.address_id, now)
-    today = now.astimezone(ZoneInfo(way.zone)).date()
+    zone = ZoneInfo(way.zone)
+    today = now.astimezone(zone).date()
     connection.execute(
         update(_contact)
         .where(_contact.c.id == standing.contact_id)
@@ -405,11 +420,12 @@ def _promise(
             audit_id=standing.audit_id,
             kind="requested",
             round=1,
+            continues_id=continues,
             channel=way.channel,
             language=standing.language,
             timezone=way.zone,
             country=way.country or "",
-            preference=str(parse(preference)),
+            preference=str(wish(preference, now, zone)),
             first_day=today,
             last_day=today + REQUESTED_FOR,
             state=CallbackState.SCHEDULED,

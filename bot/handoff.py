@@ -101,18 +101,23 @@ def answer(connection: Connection, sealer: Sealer, conversation_id: str, text: s
         raise InputError("this worker called by telephone and can only be called back", code="by_telephone")
     if row.stopped:
         raise InputError("this worker said stop: nobody may write to them", code="stopped")
-    busy = select(_conversation.c.id).where(
-        _conversation.c.address_id == row.address_id,
-        _conversation.c.channel == row.channel,
-        _conversation.c.state.in_(("open", HUMAN)),
-        _conversation.c.call_id.is_(None),
-        _conversation.c.id != conversation_id,
-    )
     # A thread of mail is told by its token, so another one with the same person is in nobody's way.
-    if row.channel != Channel.EMAIL and connection.execute(busy).first():
+    if row.channel != Channel.EMAIL and is_busy(connection, row.address_id, row.channel, conversation_id):
         raise InputError("this worker is in another talk with us right now; try again later", code="busy")
     _move(connection, conversation_id, row.version, HUMAN, now)
     _send(connection, [(_row(sealer, row, "out", words, now), None)], now)
+
+
+def is_busy(connection: Connection, address_id: str, channel: str, but: str = "") -> bool:
+    """Whether a talk in writing is under way on an address, other than the conversation ``but``."""
+    found = select(_conversation.c.id).where(
+        _conversation.c.address_id == address_id,
+        _conversation.c.channel == channel,
+        _conversation.c.state.in_(("open", HUMAN)),
+        _conversation.c.call_id.is_(None),
+        _conversation.c.id != but,
+    )
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def can_answer(channel: str, stopped: bool) -> bool:

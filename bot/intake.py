@@ -16,7 +16,20 @@ from typing import Final
 from babel.languages import get_official_languages
 from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
 
-from bot import contacts, effects, handoff, language, names, parked, safety, steps, threads, waiting
+from bot import (
+    contacts,
+    effects,
+    handoff,
+    language,
+    links,
+    moving,
+    names,
+    parked,
+    safety,
+    steps,
+    threads,
+    waiting,
+)
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
 from bot.errors import EngineError, NotFound
@@ -105,7 +118,7 @@ def invite(service: Service, door: Door, conversation_id: str) -> None:
             .where(_conversation.c.id == conversation_id)
             .values(timer_at=None, timer_kind=None)
         )
-        if row.address_id is None or _is_busy(connection, row.address_id, door.capabilities.channel):
+        if row.address_id is None or handoff.is_busy(connection, row.address_id, door.capabilities.channel):
             return
         facts = {"trigger": "message", "language": row.language, "language_known": "yes"}
         context = steps.context(service, door, now)
@@ -130,7 +143,7 @@ def open_text(service: Service, door: Door, attempt_id: str) -> bool:
         row = safety.called(connection, attempt_id)
         if row is None:
             raise NotFound(f"there is no attempt {attempt_id}")
-        if _is_busy(connection, row.address_id, Channel(row.channel)):
+        if handoff.is_busy(connection, row.address_id, row.channel):
             return False
         check = PassWords(service.sealer, [row])
         context = steps.context(service, door, now, check)
@@ -175,6 +188,10 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
         if inbound.signal is Signal.BLOCKED:
             _shut_out(connection, service, inbound, sender, now)
             return True
+        proved = _proved(connection, service, door, inbound, row, now)
+        if proved is None:
+            return True
+        inbound = proved
         if row is not None and row.state == handoff.HUMAN:
             _keep_along(connection, service, row, inbound, now)
             handoff.take(connection, service, row, inbound, now, erases=door.capabilities.erases)
@@ -189,6 +206,8 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
             if row is not None
             else contacts.remember(connection, service.sealer, sender, now, inbound.country)
         )
+        if row is not None and _took_up(connection, service, door, inbound, known, now):
+            return True
         _begin_thread(connection, service, door, inbound, known, now)
         if door.capabilities.window:
             waiting.end(connection, known.id, now)
@@ -202,7 +221,8 @@ def _receive_in_thread(service: Service, door: Door, inbound: Inbound, now: date
         if is_duplicate(connection, inbound):
             return False
         row = threads.conversation(connection, service.sealer, inbound.tokens)
-        going_on = row is not None and row.state in ("open", handoff.HUMAN)
+        here = row is not None and row.channel == inbound.channel
+        going_on = row is not None and here and row.state in ("open", handoff.HUMAN)
         known = (
             contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
             if inbound.sender is not None and not going_on
@@ -214,16 +234,69 @@ def _receive_in_thread(service: Service, door: Door, inbound: Inbound, now: date
             attention = Attention.KEEP if going_on else Attention.FILE
         if attention is Attention.FILE or (attention is Attention.KEEP and row is not None):
             threads.keep(connection, service.sealer, replace(inbound, attention=attention), row, to, now)
-        elif row is not None and row.state == handoff.HUMAN:
+            return True
+        if attention is Attention.ANSWER:
+            proved = _proved(connection, service, door, inbound, row if going_on else None, now)
+            if proved is None:
+                return True
+            inbound = proved
+        if row is not None and going_on and row.state == handoff.HUMAN:
             handoff.take(connection, service, row, inbound, now)
-        elif row is not None and row.state == "open":
+        elif row is not None and going_on:
             _go_on(connection, service, door, inbound, row, now)
         elif known is not None:
+            if row is not None and _took_up(connection, service, door, inbound, known, now, row):
+                return True
             # Who brings back the token of a talk that is over has read it: its language is no secret.
             known = replace(known, language=row.language if row is not None else None)
             silent = attention is Attention.KEEP
             _begin_thread(connection, service, door, inbound, known, now, silent=silent)
     return True
+
+
+def _proved(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    inbound: Inbound,
+    row: AnyRow | None,
+    now: datetime,
+) -> Inbound | None:
+    """Look whether a message proves by digits who is there; None if it did, and everything is written.
+
+    ``row`` is the address with the talk that is open on it, if any. On the stop list nothing is compared.
+    """
+    if links.entry(inbound.input) is None or inbound.sender is None:
+        return inbound
+    known = contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
+    if known.stopped:
+        return inbound
+    gate = row if row is not None and row.conversation_id is not None else None
+    here = moving.There(inbound.channel, known.id, inbound.line, inbound.sender)
+    proved = moving.prove(connection, service, door, inbound, here, gate, now)
+    if proved is None and door.capabilities.window:
+        waiting.end(connection, known.id, now)
+    return proved
+
+
+def _took_up(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    inbound: Inbound,
+    known: Known,
+    now: datetime,
+    thread: AnyRow | None = None,
+) -> bool:
+    """Whether a talk that waits here took the message. ``thread`` is the one that a token names."""
+    if known.stopped:
+        return False
+    here = moving.There(inbound.channel, known.id, inbound.line, inbound.sender)
+    named = thread.conversation_id if thread is not None else None
+    taken = moving.take_up(connection, service, door, inbound, here, now, named)
+    if taken and door.capabilities.window:
+        waiting.end(connection, known.id, now)
+    return taken
 
 
 def _go_on(
@@ -243,7 +316,11 @@ def _go_on(
         waiting.end(connection, row.address_id, now)
         return
     sprint = steps.run(lambda: engine.resume(session, given, context))
-    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, row.version, check=check))
+    step = Turn(inbound, row.version, check=check)
+    if moving.goes_on(sprint):
+        moving.go_on(connection, service, door, row, standing, sprint, now, step)
+    else:
+        steps.write(connection, service, door, standing, sprint, now, step)
     if unseen:
         waiting.drop(connection, row.address_id, row.conversation_id)
     if windowed and not _hides(sprint):
@@ -425,16 +502,3 @@ def _beside_what_waits(connection: Connection, service: Service, row: AnyRow, sp
     sealer, name = service.sealer, sprint.session.sprint
     waiting.renew(connection, sealer, row.address_id, row.conversation_id, name)
     return replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
-
-
-def _is_busy(connection: Connection, address_id: str, channel: Channel) -> bool:
-    """Whether a talk in writing is open on an address."""
-    found = connection.execute(
-        select(_conversation.c.id).where(
-            _conversation.c.address_id == address_id,
-            _conversation.c.channel == channel,
-            _conversation.c.state.in_(("open", handoff.HUMAN)),
-            _conversation.c.call_id.is_(None),
-        )
-    )
-    return found.first() is not None

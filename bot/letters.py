@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
+from bot import links, pace
 from bot.clock import wall_time
 from bot.messages import Address, Option, Outbound
 from bot.messages import Channel as ChannelName
-from bot.outbox import CLOSED, ERASURE, LEASE, NOTICE, STOP_CONFIRMATION
+from bot.outbox import CLOSED, ERASURE, LEASE, LINK, NOTICE, STOP_CONFIRMATION
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.receipts import REPLY
 from bot.storage.tables import AddressRow, Conversation, Message, Outbox, Staff, Stop, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, AnySelect
 
 _outbox = table(Outbox)
 _message = table(Message)
@@ -64,56 +67,80 @@ class Notice:
 Item = Letter | Erasure | Notice
 
 
+_LOAD: Final[AnySelect] = (
+    select(
+        _outbox.c.id,
+        _outbox.c.kind,
+        _outbox.c.template,
+        _outbox.c.channel,
+        _outbox.c.tries,
+        _outbox.c.due_at,
+        _outbox.c.message_id,
+        _message.c.conversation_id,
+        _message.c.body_sealed,
+        _message.c.options_sealed,
+        _conversation.c.language,
+        _conversation.c.heard_at,
+        _conversation.c.line,
+        _address.c.id.label("address_id"),
+        _address.c.kind.label("address_kind"),
+        _address.c.sealed,
+        _address.c.country,
+        _staff.c.id.label("staff_id"),
+        _staff.c.email_sealed,
+        _stop.c.index.label("stopped"),
+    )
+    .outerjoin(_message, _message.c.id == _outbox.c.message_id)
+    .outerjoin(_conversation, _conversation.c.id == _message.c.conversation_id)
+    .outerjoin(_address, _address.c.id == _outbox.c.address_id)
+    .outerjoin(_staff, _staff.c.id == _outbox.c.staff_id)
+    .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
+    .where(_outbox.c.id.in_(bindparam("ids", expanding=True)))
+)
+_LEASED: Final = (
+    _outbox.c.id.in_(bindparam("ids", expanding=True)),
+    _outbox.c.state == literal_column("'leased'"),
+)
+_TAKE: Final = (
+    update(_outbox)
+    .where(*_LEASED)
+    .values(state="sending", tries=_outbox.c.tries + 1, lease_until=bindparam("until"))
+    .returning(_outbox.c.id)
+)
+
+
 def begin(
+    connection: Connection, sealer: Sealer, outbox_ids: Sequence[str], now: datetime, wall: datetime
+) -> list[Item]:
+    """Move leased rows to ``sending`` and give what to send, in the order of the rows' ids.
+
+    What must not be sent (any more) is left out; what goes to a provider that is being left alone is queued again.
+    """
+    ids = {"ids": list(outbox_ids)}
+    left_alone = (_outbox.c.channel.in_(pace.closed(wall)), _outbox.c.kind != literal_column("'notice'"))
+    connection.execute(update(_outbox).where(*_LEASED, *left_alone).values(state="queued"), ids)
+    taken = connection.execute(_TAKE, ids | {"until": wall + LEASE}).scalars().all()
+    if not taken:
+        return []
+    rows = sorted(connection.execute(_LOAD, {"ids": list(taken)}), key=lambda row: str(row.id))
+    items = (_open(connection, sealer, row, now) for row in rows)
+    return [item for item in items if item is not None]
+
+
+def in_doubt(
     connection: Connection, sealer: Sealer, outbox_id: str, now: datetime, wall: datetime
 ) -> Item | None:
-    """Move a leased row to ``sending`` and give what to send; None if it must not be sent (any more)."""
-    taken = connection.execute(
-        update(_outbox)
-        .where(_outbox.c.id == outbox_id, _outbox.c.state == "leased")
-        .values(state="sending", tries=_outbox.c.tries + 1, lease_until=wall + LEASE)
+    """What an unknown row was to send, in order to ask the provider about it; None if it is being left alone."""
+    doubtful = select(_outbox.c.id).where(
+        _outbox.c.id == outbox_id, _outbox.c.state == "unknown", _outbox.c.channel.not_in(pace.closed(wall))
     )
-    if not taken.rowcount:
+    if connection.execute(doubtful).first() is None:
         return None
-    return _load(connection, sealer, outbox_id, now)
+    return _open(connection, sealer, connection.execute(_LOAD, {"ids": [outbox_id]}).one(), now)
 
 
-def in_doubt(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Item | None:
-    """What an unknown row was to send, in order to ask the provider about it."""
-    state = connection.execute(select(_outbox.c.state).where(_outbox.c.id == outbox_id)).scalar_one_or_none()
-    return _load(connection, sealer, outbox_id, now) if state == "unknown" else None
-
-
-def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime) -> Item | None:
-    row = connection.execute(
-        select(
-            _outbox.c.kind,
-            _outbox.c.template,
-            _outbox.c.channel,
-            _outbox.c.tries,
-            _outbox.c.due_at,
-            _outbox.c.message_id,
-            _message.c.conversation_id,
-            _message.c.body_sealed,
-            _message.c.options_sealed,
-            _conversation.c.language,
-            _conversation.c.heard_at,
-            _conversation.c.line,
-            _address.c.id.label("address_id"),
-            _address.c.kind.label("address_kind"),
-            _address.c.sealed,
-            _address.c.country,
-            _staff.c.id.label("staff_id"),
-            _staff.c.email_sealed,
-            _stop.c.index.label("stopped"),
-        )
-        .outerjoin(_message, _message.c.id == _outbox.c.message_id)
-        .outerjoin(_conversation, _conversation.c.id == _message.c.conversation_id)
-        .outerjoin(_address, _address.c.id == _outbox.c.address_id)
-        .outerjoin(_staff, _staff.c.id == _outbox.c.staff_id)
-        .outerjoin(_stop, _stop.c.index == _address.c.stop_index)
-        .where(_outbox.c.id == outbox_id)
-    ).one()
+def _open(connection: Connection, sealer: Sealer, row: AnyRow, now: datetime) -> Item | None:
+    outbox_id = str(row.id)
     if row.kind == "notice":
         if row.email_sealed is None:
             _cancel(connection, outbox_id)
@@ -127,6 +154,8 @@ def _load(connection: Connection, sealer: Sealer, outbox_id: str, now: datetime)
         return None
     to: Address = sealer.open_address(row.address_id, row.address_kind, row.sealed)
     text = sealer.open_text(f"message.body_sealed:{row.message_id}", row.body_sealed)
+    if row.template == LINK:
+        text = links.with_code(sealer, row.message_id, text)
     sprint, options = _options(sealer, row)
     outbound = Outbound(
         row.message_id,

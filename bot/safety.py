@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from typing import Final
 
 from sqlalchemy import Connection, exists, select
 
 from bot.flow.events import Outcome
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Attempt, Callback, CohortMember, Contact, table
+from bot.storage.tables import Attempt, Callback, CohortMember, Contact, Conversation, table
 from bot.storage.types import AnyRow, AnySelect
 
 _attempt = table(Attempt)
 _callback = table(Callback)
 _contact = table(Contact)
 _member = table(CohortMember)
+_conversation = table(Conversation)
+
+PUT_OFF: Final = (
+    Outcome.LATER,
+    Outcome.NOT_SAFE_NOW,
+    Outcome.NO_INPUT,
+    Outcome.CUT_OFF,
+    Outcome.EXPIRED,
+)
+"""Ends of a talk after which it may go on where it stood, if the engine says so (``is_unfinished``)."""
 
 CALLBACK = "callback"
 """The flow that calls and texts to registered workers go through."""
+MISSED = "missed"
+"""The kind of a callback that answers a call which we refused; nobody behind it is known."""
 
 
 class PassWords:
@@ -28,8 +40,6 @@ class PassWords:
         self._expected = [(row.contact_id, row.pass_word_digest) for row in expected]
         self.matched: str | None = None
 
-MISSED = "missed"
-"""The kind of a callback that answers a call which we refused; nobody behind it is known."""
     def __call__(self, digits: str) -> bool:
         for contact_id, digest in self._expected:
             if digest and self._sealer.is_pass_word(contact_id, digits, digest):
@@ -39,7 +49,7 @@ MISSED = "missed"
 
 
 def expected(connection: Connection, address_id: str) -> list[AnyRow]:
-    """Those whom we have called, or will call, on this telephone; the newest first."""
+    """Those whom we have called, or will call, on this telephone, and who may have a pass-word; the newest first."""
     return list(
         connection.execute(
             _callback_columns()
@@ -48,6 +58,12 @@ def expected(connection: Connection, address_id: str) -> list[AnyRow]:
             .limit(10)
         )
     )
+
+
+def has_rung(connection: Connection, address_id: str) -> bool:
+    """Whether we ever returned a missed call of this telephone: whoever picks it up may call back."""
+    rung = (_callback.c.address_id == address_id, _callback.c.kind == MISSED)
+    return bool(connection.execute(select(exists().where(*rung))).scalar_one())
 
 
 def called(connection: Connection, attempt_id: str) -> AnyRow | None:
@@ -60,12 +76,6 @@ def called(connection: Connection, attempt_id: str) -> AnyRow | None:
 
 
 def pass_words_of(connection: Connection, sealer: Sealer, conversation: AnyRow) -> PassWords | None:
-def has_rung(connection: Connection, address_id: str) -> bool:
-    """Whether we ever returned a missed call of this telephone: whoever picks it up may call back."""
-    rung = (_callback.c.address_id == address_id, _callback.c.kind == MISSED)
-    return bool(connection.execute(select(exists().where(*rung))).scalar_one())
-
-
     """The pass-words that count in a conversation that is under way; None once one was given, or if none is asked.
 
     In a call back to us it may be anybody whom we have called on that telephone.
@@ -88,6 +98,8 @@ def facts(row: AnyRow, trigger: str) -> dict[str, str]:
         "role": row.role or "interviewed",
         "has_pass_word": "yes" if row.pass_word_digest else "no",
         "round": str(row.round),
+        "kind": row.kind,
+        "continues": "yes" if row.awaited_state == "open" or row.awaited_outcome in PUT_OFF else "no",
     }
 
 
@@ -101,9 +113,13 @@ def _callback_columns() -> AnySelect:
             _callback.c.channel,
             _callback.c.language,
             _callback.c.round,
+            _callback.c.kind,
+            _conversation.c.state.label("awaited_state"),
+            _conversation.c.outcome.label("awaited_outcome"),
             _contact.c.pass_word_digest,
             _member.c.role,
         )
         .join(_contact, _contact.c.id == _callback.c.contact_id)
         .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
+        .outerjoin(_conversation, _conversation.c.id == _callback.c.continues_id)
     )

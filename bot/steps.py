@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import effects
+from bot import effects, links
 from bot.callbacks.claim import adopt_returned
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -111,6 +111,8 @@ class Turn:
     number: int | None = None
     call_id: str | None = None
     check: PassWords | None = field(default=None, repr=False)
+    document: str | None = field(default=None, repr=False)
+    """The document of another conversation that goes on in this call, and answers this turn."""
 
 
 def retrying(step: Callable[[], Result]) -> Result:
@@ -193,7 +195,11 @@ def write(
     place = Place(standing.conversation_id, 0 if turn.number is None else turn.number + 1, sprint.ended)
     rendered = door.render(sprint.prompt, place)
     erasing = _take_back(connection, door, applied, now)
+    if turn.document is not None:
+        rendered = [Rendered(turn.document)]
     messages, letters = _said(service, door, applied, sprint, turn, rendered, now)
+    if applied.links:
+        _show_code(connection, service, applied, now)
     letters = erasing + letters
     rows = [(_answer, applied.answers), (_message, messages), (_outbox, letters)]
     _move(connection, service, applied, sprint, turn, now, rows)
@@ -346,6 +352,18 @@ def _take_back(
     if not (applied.hidden and door.capabilities.erases and standing.address_id):
         return []
     return [take_back(connection, standing.address_id, standing.channel, now)]
+
+
+def _show_code(connection: Connection, service: Service, applied: effects.Applied, now: datetime) -> None:
+    """A code by which she can go on from elsewhere, beside the question of the moment."""
+    standing = applied.standing
+    if standing.address_id is None or standing.channel is Channel.VOICE:
+        return
+    thread = Thread(standing.conversation_id, standing.address_id, standing.channel)
+    tongue = service.catalogs.tongue(standing.language)
+    message, letter = links.offer(connection, service.sealer, thread, tongue, now)
+    connection.execute(insert(_message).values(**message))
+    connection.execute(insert(_outbox).values(**letter))
 
 
 def _said(

@@ -29,6 +29,8 @@ LAST_START = timedelta(seconds=60)
 """What must be left of a window for a dial to begin, so that ringing ends within it."""
 TALK = timedelta(minutes=10)
 """How long a returned call may go without a turn before the provider is asked how it is."""
+WRITING_LEASE = timedelta(days=30)
+"""A conversation in writing ends by its own timers, long before this."""
 MOST_WRITTEN = 200
 """Callbacks in writing that are begun at once, at most."""
 
@@ -174,9 +176,15 @@ def _attempt_of(callback: dict[str, object], now: datetime, wall: datetime) -> d
 
 
 def adopt_returned(
-    connection: Connection, contact_id: str, call_id: str, now: datetime, wall: datetime
+    connection: Connection,
+    contact_id: str,
+    call_id: str | None,
+    now: datetime,
+    wall: datetime,
+    *,
+    channel: Channel = Channel.VOICE,
 ) -> tuple[str, str | None] | None:
-    """A worker called back and proved who she is: her scheduled callback takes place in this call.
+    """A worker called back, or wrote, and proved who she is: her scheduled callback takes place in this talk.
 
     Gives the new attempt's id and the audit's, or None if nothing is scheduled (or it is dialled right now).
     """
@@ -203,9 +211,10 @@ def adopt_returned(
     ).one()
     attempt = _attempt_of(dict(row._mapping), now, wall) | {
         "state": AttemptState.ANSWERED.value,
+        "channel": channel,
         "call_id": call_id,
         "answered_at": now,
-        "lease_until": wall + TALK,
+        "lease_until": wall + (TALK if channel is Channel.VOICE else WRITING_LEASE),
     }
     connection.execute(insert(_attempt).values(**attempt))
     return str(attempt["id"]), row.audit_id

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, exists, select, update
 
 from bot.callbacks import settle
-from bot.callbacks.claim import LAST_START
+from bot.callbacks.claim import LAST_START, WRITING_LEASE
 from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
 from bot.messages import Address
 from bot.privacy.seal import Sealer
@@ -29,8 +29,6 @@ ASK_LEASE = timedelta(seconds=30)
 """How long asking the provider may take before the attempt counts as unknown."""
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
-WRITING_LEASE = timedelta(days=30)
-"""A conversation in writing ends by its own timers, long before this."""
 PUT_BACK = timedelta(minutes=1)
 LOOK_AGAIN = timedelta(seconds=10)
 LOOK_UNTIL = timedelta(minutes=2)

@@ -158,6 +158,21 @@ def parse(text: str) -> Preference:
     return Preference(tuple(dict.fromkeys(_alternative(piece) for piece in pieces)))
 
 
+NOW = "now"
+"""What a worker says in a talk for "as soon as possible"; no upload can say it."""
+
+
+def wish(text: str, now: datetime, zone: ZoneInfo) -> Preference:
+    """The preference that a worker stated in a talk with us at ``now``, in ``zone``.
+
+    As soon as possible is 30 minutes from now on, and the same 30 minutes on later days. Raises like :func:`parse`.
+    """
+    if text != NOW:
+        return parse(text)
+    local = now.astimezone(zone)
+    return Preference((Exact(local.date(), local.time().replace(second=0, microsecond=0)),))
+
+
 def _alternative(text: str) -> Alternative:
     if text == Days.WEEKEND:
         return Recurring(Days.WEEKEND, Part.WHOLE)

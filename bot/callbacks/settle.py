@@ -16,7 +16,7 @@ from sqlalchemy import Connection, case, exists, select, update
 
 from bot.callbacks.plan import Explanation, GiveUp, Planned, Request, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_mapping
-from bot.callbacks.preference import parse
+from bot.callbacks.preference import parse, wish
 from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
 from bot.flow.events import ConsentScope, Outcome
 from bot.storage.tables import (
@@ -347,12 +347,12 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
 def _move(connection: Connection, callback_id: str, preference: str, now: datetime) -> None:
     """Whoever answered asked for another time: it beats the spacing, and a week more than the client's last day."""
     row = connection.execute(_callback_row(callback_id)).one()
-    today = now.astimezone(ZoneInfo(row.timezone)).date()
-    last_day: date = max(row.last_day, today + LONGER_IF_ASKED)
+    zone = ZoneInfo(row.timezone)
+    last_day: date = max(row.last_day, now.astimezone(zone).date() + LONGER_IF_ASKED)
     connection.execute(
         update(_callback)
         .where(_callback.c.id == callback_id)
-        .values(preference=str(parse(preference)), last_day=last_day)
+        .values(preference=str(wish(preference, now, zone)), last_day=last_day)
     )
     moved = connection.execute(_callback_row(callback_id)).one()
     soon = replace(_policy(moved.policy), spacing_hours=_SOON.total_seconds() / 3600, attempts_per_day=24)
