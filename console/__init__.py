@@ -21,6 +21,7 @@ from console import (
     operations,
     pages,
     recordings,
+    roster,
     signing,
     timing,
 )
@@ -90,5 +91,18 @@ def _door() -> Blueprint:
     door.add_url_rule(
         "/operations/incidents/<incident_id>/resolve", "incident_resolve", operations.resolve, methods=post
     )
+    door.add_url_rule("/account", "account", roster.account, methods=get)
+    door.add_url_rule("/account/password", "account_password", roster.change_password, methods=post)
+    door.add_url_rule("/staff", "staff", roster.show, methods=get)
+    door.add_url_rule("/staff/add", "staff_add", roster.add, methods=post)
+    member = "/staff/<staff_id>"
+    door.add_url_rule(member, "staff_member", roster.show_member, methods=get)
+    door.add_url_rule(f"{member}/roles", "staff_roles", roster.set_roles, methods=post)
+    door.add_url_rule(f"{member}/line", "staff_line", roster.set_line, methods=post)
+    door.add_url_rule(f"{member}/email", "staff_email", roster.set_email, methods=post)
+    door.add_url_rule(f"{member}/password", "staff_password", roster.reset_password, methods=post)
+    door.add_url_rule(f"{member}/totp", "staff_totp", roster.reset_totp, methods=post)
+    door.add_url_rule(f"{member}/deactivate", "staff_deactivate", roster.deactivate, methods=post)
+    door.add_url_rule(f"{member}/activate", "staff_activate", roster.activate, methods=post)
     pages.install_errors(door)
     return door

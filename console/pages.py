@@ -31,6 +31,7 @@ NAVIGATION: Final = (
     Destination("console.line", "Line"),
     Destination("console.callbacks", "Callbacks"),
     Destination("console.operations", "Operations"),
+    Destination("console.staff", "Staff"),
 )
 """In the order of the day's work. A later room (audits, remedies, dashboard) is one line here."""
 

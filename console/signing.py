@@ -20,7 +20,7 @@ def sign_in() -> ResponseReturnValue:
     service: Service = current_app.extensions["voiceback"]
     name, password, code = (request.form.get(field, "") for field in ("name", "password", "code"))
     result = staff.authenticate(
-        service.database, service.sealer, name, password, code, source=_source(service)
+        service.database, service.sealer, name, password, code, source=source(service)
     )
     visit = session.present()
     if isinstance(result, staff.Refused) or visit is None:
@@ -39,7 +39,7 @@ def sign_out() -> ResponseReturnValue:
     return response
 
 
-def _source(service: Service) -> str | None:
+def source(service: Service) -> str | None:
     """The visitor's IP address: the peer's, or what the outermost proxy of ours saw.
 
     Only as many entries of X-Forwarded-For are believed as there are proxies of ours, counted from the

@@ -103,6 +103,9 @@ def commands() -> list[tuple[str, ...]]:
 # --- help and exit codes --------------------------------------------------------------------------
 
 
+PASSWORD = "correct horse battery staple"
+
+
 @pytest.mark.parametrize("path", commands(), ids=lambda path: " ".join(path) or "voiceback")
 def test_every_command_helps(voiceback: Voiceback, path: tuple[str, ...]) -> None:
     ran = voiceback(*path, "--help")
@@ -117,6 +120,7 @@ def test_every_command_of_the_contract_is_there() -> None:
         *(("db", "upgrade"), ("flows", "check"), ("flows", "graph"), ("flows", "try"), ("audits", "import")),
         *(("callbacks", "due"), ("callbacks", "show"), ("callbacks", "plan"), ("policy", "show")),
         *(("policy", "set"), ("clock", "advance"), ("clock", "until"), ("staff", "add")),
+        *(("staff", word) for word in ("list", "edit", "password", "totp-reset", "deactivate", "activate")),
     }
     assert wanted <= set(commands())
 
@@ -187,6 +191,47 @@ def test_a_weak_password_is_refused(ready: Voiceback) -> None:
     ran = ready("staff", "add", "x", "--role", "supervisor", "--password-stdin", given="1234\n")
     assert ran.code == 2
     assert "1234" not in ran.out + ran.err
+
+
+# --- staff ------------------------------------------------------------------------------------------
+
+
+def test_an_agent_is_added_and_changed_without_her_number_on_the_command_line(ready: Voiceback) -> None:
+    given = f"{PASSWORD}\n+84 912 345 678\n"
+    flags = ("--role", "agent", "--languages", "vi,en", "--password-stdin", "--phone-stdin")
+    added = ready("staff", "add", "lan", *flags, given=given)
+    assert added.code == 0
+    assert ready("staff", "edit", "Lan", "--languages", "th").code == 0
+    assert ready("staff", "edit", "lan", "--phone-stdin", given="+84 912 345 679\n").code == 0
+    listed = ready("staff", "list", "--json")
+    (lan,) = listed.json
+    assert (lan["roles"], lan["languages"], lan["has_phone"]) == (["agent"], ["th"], True)
+    assert "912" not in added.out + added.err + listed.out + ready("staff", "list").out
+
+
+def test_somebody_is_not_half_added_when_the_telephone_is_wrong(ready: Voiceback) -> None:
+    given = f"{PASSWORD}\n12\n"
+    ran = ready(
+        *("staff", "add", "lan", "--role", "agent", "--languages", "vi", "--password-stdin", "--phone-stdin"),
+        given=given,
+    )
+    assert ran.code == 2
+    assert ready("staff", "list", "--json").json == []
+
+
+def test_access_is_taken_away_and_given_back_and_the_last_administrator_stays(ready: Voiceback) -> None:
+    for name, role in (("boss", "admin"), ("mira", "supervisor")):
+        ready("staff", "add", name, "--role", role, "--password-stdin", given=f"{PASSWORD}\n")
+    assert ready("staff", "deactivate", "mira").code == 0
+    assert "left: supervisor" in ready("staff", "list").out
+    assert ready("staff", "activate", "mira").code == 0
+    refused = ready("staff", "deactivate", "boss")
+    assert refused.code == 2
+    assert "last active administrator" in refused.err
+    assert ready("staff", "password", "mira", "--password-stdin", given="a new and long one\n").code == 0
+    assert "TOTP secret" in ready("staff", "totp-reset", "mira").out
+    assert ready("staff", "deactivate", "nobody").code == 2
+    assert ready("staff", "edit", "mira").code == 2
 
 
 # --- audits -----------------------------------------------------------------------------------------

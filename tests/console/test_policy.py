@@ -34,6 +34,7 @@ def path_of(rule: Rule, case: Planted) -> str:
         "file_id": case.file_id,
         "incident_id": "0" * 32,
         "transfer_id": "0" * 32,
+        "staff_id": "0" * 32,
         "filename": "console.css",
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: known[found[1]], rule.rule)
@@ -107,7 +108,7 @@ def test_the_navigation_shows_only_what_a_role_may_use(signed_in: SignedIn) -> N
     }
     assert shown[Role.SUPERVISOR] == ["Cases", "Line", "Callbacks"]
     assert shown[Role.AGENT] == ["My calls"]
-    assert shown[Role.ADMIN] == ["Operations"]
+    assert shown[Role.ADMIN] == ["Operations", "Staff"]
     assert shown[Role.CLIENT_VIEWER] == []
 
 
