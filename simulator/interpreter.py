@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeGuard
 from urllib.parse import urldefrag
 
@@ -317,9 +318,12 @@ class Interpreter:
     async def _confer(self, verb: twiml.Dial, outcome: list[Params]) -> None:
         """Be in a conference. Who is not let in goes on with the next verb, and the action is not asked."""
         assert isinstance(verb.targets, twiml.Conference)  # noqa: S101 - the only caller has looked
-        room = self._exchange.rooms.named(verb.targets.name)
-        party = self._party(verb, verb.targets)
-        self._note("dial", conference=verb.targets.name)
+        terms = verb.targets
+        if terms.wait_url:
+            terms = replace(terms, wait_url=self._documents.resolve(terms.wait_url, 13233))
+        room = self._exchange.rooms.named(terms.name)
+        party = self._party(verb, terms)
+        self._note("dial", conference=terms.name)
         try:
             room.enter(party, self._documents.resolve)
         except TwimlError as error:
@@ -332,7 +336,7 @@ class Interpreter:
             self._alert(error)
             status = "failed"
         finally:
-            bridged = "true" if party.begun else "false"
+            bridged = "true" if party.met else "false"
             outcome.append((("DialCallStatus", status), ("DialBridged", bridged)))
 
     async def _ring(self, verb: twiml.Dial, outcome: list[Params]) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
 from simulator.attachments import Storehouse
 from simulator.calls import MAGIC_SENDER, Switchboard
+from simulator.conferences import Conferences
 from simulator.contents import Cupboard, parse_variables
 from simulator.errors import RestError
+from simulator.forms import Form, one_of, page_of, read_form, require_url
 from simulator.line import Source
 from simulator.messages import PostOffice
 from simulator.pace import Pace
@@ -31,7 +32,6 @@ from simulator.world import World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Record = TypeVar("Record", Call, Message, Recording)
-Form = dict[str, list[str]]
 
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 LONGEST_BODY = 1600
@@ -104,6 +104,8 @@ class Rest:
             ("GET", "/IncomingPhoneNumbers/{sid}.json", self.fetch_number),
             ("POST", "/IncomingPhoneNumbers/{sid}.json", self.update_number),
         ]
+        rooms = Conferences(self.switchboard.rooms, self.world.config.account_sid, self.root)
+        table += rooms.table()
         routes = [web.route(method, base + path, self._guarded(handler)) for method, path, handler in table]
         routes += self._storehouse().routes()
         return routes + [
@@ -172,7 +174,7 @@ class Rest:
 
     async def _number_of(self, request: web.Request) -> str:
         if request.method == "POST":
-            return _one(await _form(request), "To")
+            return one_of(await read_form(request), "To")
         return request.query.get("To", "")
 
     # Account and numbers
@@ -199,7 +201,7 @@ class Rest:
         """The owned numbers with their webhook addresses; ``PhoneNumber`` filters."""
         wanted = request.query.get("PhoneNumber")
         numbers = [number for number in self.world.numbers if wanted in (None, number)]
-        return self._page(request, "incoming_phone_numbers", [self._number(number) for number in numbers])
+        return page_of(request, "incoming_phone_numbers", [self._number(number) for number in numbers])
 
     async def fetch_number(self, request: web.Request) -> web.Response:
         """One owned number."""
@@ -208,11 +210,11 @@ class Rest:
     async def update_number(self, request: web.Request) -> web.Response:
         """Change webhook addresses; parameters that are not given stay."""
         number = self._find_number(request)
-        form = await _form(request)
+        form = await read_form(request)
         changes = {field: form[name][-1] for name, field in NUMBER_PARAMETERS.items() if name in form}
         for field, value in changes.items():
             if field.endswith("_url") and value:
-                _require_url(value, 20001)
+                require_url(value, 20001)
         self.world.update_number(number, changes)
         return web.json_response(self._number(number))
 
@@ -254,14 +256,14 @@ class Rest:
 
     async def create_call(self, request: web.Request) -> web.Response:
         """Check and queue a call."""
-        form = await _form(request)
+        form = await read_form(request)
         to, from_ = self._call_ends(form)
         _check_call(form)
         call = self.switchboard.dial(to, from_, form)
         return web.json_response(self._call(call), status=201)
 
     def _call_ends(self, form: Form) -> tuple[str, str]:
-        to, from_ = _one(form, "To"), _one(form, "From")
+        to, from_ = one_of(form, "To"), one_of(form, "From")
         if not to:
             raise RestError(21201)
         if not from_:
@@ -299,7 +301,7 @@ class Rest:
             and _within(query, "StartTime", call.started or call.created)
             and _within(query, "EndTime", call.ended)
         ]
-        return self._page(request, "calls", [self._call(call) for call in chosen])
+        return page_of(request, "calls", [self._call(call) for call in chosen])
 
     async def fetch_call(self, request: web.Request) -> web.Response:
         """One call."""
@@ -308,8 +310,8 @@ class Rest:
     async def update_call(self, request: web.Request) -> web.Response:
         """End a call (``Status``) or give it another document (``Url``, ``Twiml``)."""
         call = _find(self.world.calls, request)
-        form = await _form(request)
-        status, url, twiml = _one(form, "Status"), _one(form, "Url"), _one(form, "Twiml")
+        form = await read_form(request)
+        status, url, twiml = one_of(form, "Status"), one_of(form, "Url"), one_of(form, "Twiml")
         if status not in ("", "canceled", "completed"):
             raise RestError(20001, "Status")
         if not call.live:
@@ -321,8 +323,8 @@ class Rest:
         elif twiml:
             self.switchboard.redirect(call, Source(twiml=twiml))
         elif url:
-            _require_url(url, 21205)
-            method = (_one(form, "Method") or "POST").upper()
+            require_url(url, 21205)
+            method = (one_of(form, "Method") or "POST").upper()
             self.switchboard.redirect(call, Source(url, method))
         return web.json_response(self._call(call))
 
@@ -372,26 +374,26 @@ class Rest:
 
     async def create_message(self, request: web.Request) -> web.Response:
         """Check and send a message."""
-        form = await _form(request)
+        form = await read_form(request)
         to, from_ = self._message_ends(form)
-        body, content = _one(form, "Body"), _one(form, "ContentSid")
+        body, content = one_of(form, "Body"), one_of(form, "ContentSid")
         if not body and not content:
             raise RestError(21602)
         if len(body) > LONGEST_BODY:
             raise RestError(21617)
-        callback = _one(form, "StatusCallback") or None
+        callback = one_of(form, "StatusCallback") or None
         if callback:
-            _require_url(callback, 21609)
+            require_url(callback, 21609)
         shown: Json = {}
         if content:
             if content not in self.world.contents:
                 raise RestError(21655)
-            shown = self.world.contents[content].render(parse_variables(_one(form, "ContentVariables")))
+            shown = self.world.contents[content].render(parse_variables(one_of(form, "ContentVariables")))
         message = self.office.send(to, from_, shown.get("body", body), callback, shown)
         return web.json_response(self._message(message), status=201)
 
     def _message_ends(self, form: Form) -> tuple[str, str]:
-        to, from_ = _one(form, "To"), _one(form, "From")
+        to, from_ = one_of(form, "To"), one_of(form, "From")
         if not to:
             raise RestError(21604)
         if not from_:
@@ -426,7 +428,7 @@ class Rest:
             and query.get("From") in (None, message.from_)
             and _within(query, "DateSent", message.sent or message.created)
         ]
-        return self._page(request, "messages", [self._message(message) for message in chosen])
+        return page_of(request, "messages", [self._message(message) for message in chosen])
 
     async def fetch_message(self, request: web.Request) -> web.Response:
         """One message."""
@@ -435,9 +437,9 @@ class Rest:
     async def update_message(self, request: web.Request) -> web.Response:
         """An empty ``Body`` takes the text away; 20009 while the message is on its way."""
         message = _find(self.world.messages, request)
-        form = await _form(request)
+        form = await read_form(request)
         if "Body" in form:
-            if _one(form, "Body"):
+            if one_of(form, "Body"):
                 raise RestError(20001, "Body can only be made empty")
             if message.status not in FINAL_MESSAGE:
                 raise RestError(20009)
@@ -490,7 +492,7 @@ class Rest:
             and not recording.deleted
             and _within(request.query, "DateCreated", recording.created)
         ]
-        return self._page(request, "recordings", [self._recording(recording) for recording in chosen])
+        return page_of(request, "recordings", [self._recording(recording) for recording in chosen])
 
     async def fetch_recording(self, request: web.Request) -> web.Response:
         """One recording's description."""
@@ -539,32 +541,6 @@ class Rest:
             "subresource_uris": {},
         }
 
-    def _page(self, request: web.Request, key: str, rows: list[Json]) -> web.Response:
-        size = min(max(_whole(request.query.get("PageSize"), 50), 1), 1000)
-        page = _whole(request.query.get("Page"), 0)
-        first = page * size
-        more = first + size < len(rows)
-
-        def address(number: int) -> str:
-            kept = [
-                (name, value) for name, value in request.query.items() if name not in ("Page", "PageToken")
-            ]
-            return f"{request.path}?{urlencode([*kept, ('Page', str(number))])}"
-
-        return web.json_response(
-            {
-                key: rows[first : first + size],
-                "page": page,
-                "page_size": size,
-                "start": first,
-                "end": min(first + size, len(rows)) - 1,
-                "uri": address(page),
-                "first_page_uri": address(0),
-                "next_page_uri": address(page + 1) if more else None,
-                "previous_page_uri": address(page - 1) if page else None,
-            }
-        )
-
 
 def refusal(error: RestError) -> web.Response:
     """An error as Twilio words it in JSON."""
@@ -579,37 +555,24 @@ def refusal(error: RestError) -> web.Response:
 
 
 def _check_call(form: Form) -> None:
-    url, twiml = _one(form, "Url"), _one(form, "Twiml")
+    url, twiml = one_of(form, "Url"), one_of(form, "Twiml")
     if not url and not twiml:
         raise RestError(21205)
     if url:
-        _require_url(url, 21205)
+        require_url(url, 21205)
     if len(twiml) > LONGEST_TWIML:
         raise RestError(20001, "Twiml is longer than 4000 characters")
     for name in ("FallbackUrl", "StatusCallback", "RecordingStatusCallback", "AsyncAmdStatusCallback"):
-        if _one(form, name):
-            _require_url(_one(form, name), 21609 if name == "StatusCallback" else 20001)
+        if one_of(form, name):
+            require_url(one_of(form, name), 21609 if name == "StatusCallback" else 20001)
     if not set(form.get("StatusCallbackEvent", [])) <= EVENTS:
         raise RestError(20001, "StatusCallbackEvent")
     for name, highest in (("Timeout", 600), ("TimeLimit", 14400), ("MachineDetectionTimeout", 120)):
-        value = _one(form, name)
+        value = one_of(form, name)
         if value and not (value.isdigit() and 1 <= int(value) <= highest):
             raise RestError(20001, name)
-    if _one(form, "MachineDetection") not in ("", "Enable", "DetectMessageEnd"):
+    if one_of(form, "MachineDetection") not in ("", "Enable", "DetectMessageEnd"):
         raise RestError(20001, "MachineDetection")
-
-
-async def _form(request: web.Request) -> Form:
-    data = await request.post()
-    form: Form = {}
-    for name, value in data.items():
-        form.setdefault(name, []).append(str(value))
-    return form
-
-
-def _one(form: Mapping[str, list[str]], name: str) -> str:
-    values = form.get(name)
-    return values[-1] if values else ""
 
 
 def _find(records: Mapping[str, Record], request: web.Request) -> Record:
@@ -622,17 +585,6 @@ def _find(records: Mapping[str, Record], request: web.Request) -> Record:
 def _call_status(call: Call) -> str:
     """The resource knows no `initiated`: until it rings, a call is queued."""
     return "queued" if call.status == "initiated" else call.status
-
-
-def _require_url(url: str, code: int) -> None:
-    parts = urlsplit(url)
-    # Twilio refuses host names with an underscore.
-    if parts.scheme not in ("http", "https") or not parts.hostname or "_" in parts.hostname:
-        raise RestError(code)
-
-
-def _whole(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default
 
 
 def _within(query: Mapping[str, Any], name: str, moment: datetime | None) -> bool:

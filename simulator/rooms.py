@@ -36,7 +36,7 @@ Resolve = Callable[[str | None, int], str]
 class Party:
     """One call in a room. ``why`` is set when it is to leave: ``star``, ``limit``, ``kicked`` or ``updated``.
 
-    ``played`` is the music that has come to its end, after which there is silence.
+    ``played`` is the music that has come to its end, after which there is silence. ``met``: it was let in to the others.
     """
 
     call: Call
@@ -48,6 +48,7 @@ class Party:
     muted: bool = False
     hold: Source | None = None
     played: Source | None = None
+    met: bool = False
     begun: bool = False
     why: str = ""
     joined: datetime = field(default_factory=now)
@@ -91,6 +92,7 @@ class Room:
         self.parties[party.call.sid] = party
         self._report("join", party)
         self._open()
+        self._introduce()
 
     def leave(self, party: Party) -> None:
         """Let ``party`` out, and close the room if that ends it."""
@@ -128,6 +130,17 @@ class Room:
             self.status, self.updated = "in-progress", now()
             self._report("start", None)
             self._turn_all()
+
+    def _introduce(self) -> None:
+        """Once the room is open, all who are in it hear one another."""
+        if self.status != "in-progress":
+            return
+        for party in self.parties.values():
+            if not party.met:
+                party.met = True
+                party.call.note(
+                    "joined", room=self.sid, others=[other.call.sid for other in self.others(party)]
+                )
 
     def _turn_all(self) -> None:
         for party in self.parties.values():
@@ -176,7 +189,6 @@ class Room:
         if not party.begun:
             party.begun = True
             party.line.flush()
-            party.call.note("joined", room=self.sid, others=[other.call.sid for other in self.others(party)])
             party.callee.begin_talk()
         self._doing(party, "talk")
         while True:
@@ -226,6 +238,7 @@ class Room:
     def put_on_hold(self, party: Party, music: Source | None) -> None:
         """Away from the others with ``music``, or back to them with None."""
         changed = party.held != (music is not None)
+        party.call.note("hold" if music else "unhold")
         party.hold, party.played = music, None
         party.line.turn()
         if changed:
