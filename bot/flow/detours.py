@@ -159,9 +159,11 @@ def _language(talk: Talk, code: str) -> None:
 
 
 def _offer(talk: Talk, code: str) -> None:
-    if code == "person":
+    # Who cannot be understood is not sent round in a circle to a person whom there is not.
+    in_vain = talk.has(flags.NOBODY_CAME) and not talk.context.person_there(talk.tongue.language)
+    if code == "person" and not in_vain:
         to_person(talk, "not_understood")
-    elif code == "later":
+    elif code in ("person", "later"):
         ask_later(talk)
     else:
         _go_on(talk)

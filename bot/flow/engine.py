@@ -43,7 +43,7 @@ from bot.messages import (
 )
 
 _PASS_WORD_FAILURES: Final = 2
-_WE_CALL: Final = frozenset(("callback", "returned", "missed"))
+_WE_CALL: Final = frozenset(("callback", "returned", "proved", "missed"))
 """Beginnings of a conversation that belongs to a callback of ours."""
 _UNKNOWN_BEFORE_OFFER: Final = 3
 _LISTED: Final = frozenset((Kind.YES_NO, Kind.CHOICE, Kind.LANGUAGE))
@@ -184,6 +184,7 @@ def _blank(flow: Flow, context: Context, facts: Mapping[str, str]) -> Session:
     values |= {"first_words": "no", "consent_record": "no", "consent_take_part": "no"}
     marks = 0 if flow.gated else flags.SAFE
     marks |= flags.CALLBACK if facts.get("trigger") in _WE_CALL else 0
+    marks |= flags.VERIFIED if facts.get("trigger") == "proved" else 0
     marks |= flags.HAS_CODE if facts.get("has_pass_word") == "yes" else 0
     marks |= flags.NO_TEXT if facts.get("text_allowed") == "no" else 0
     language = context.catalogs.tongue(facts.get("language", "en")).language

@@ -37,11 +37,12 @@ class Kind(StrEnum):
 FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "medium": ("voice", "text"),
-        "trigger": ("callback", "returned", "missed", "call", "message"),
+        "trigger": ("callback", "returned", "proved", "missed", "call", "message"),
         "kind": ("audit", "requested", "missed"),
         "continues": ("yes", "no"),
         "callback_medium": ("voice", "text"),
         "country": (),
+        "code_open": ("yes", "no"),
         "role": ("interviewed", "comparison"),
         "has_pass_word": ("yes", "no"),
         "text_allowed": ("yes", "no"),

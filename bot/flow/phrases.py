@@ -127,7 +127,7 @@ LINK_CODE: Final = N_(
 )
 NO_MORE_CODES: Final = N_("Please use the code that you have, or ask for a new one tomorrow.")
 # TRANSLATORS: the answer to a code from elsewhere: a person who looks at the screen must learn nothing from it
-LINKED: Final = N_("Thank you. That worked.")
+LINKED: Final = N_("Thank you. The code is right.")
 # TRANSLATORS: the same, where the talk itself goes on from now on
 GOES_ON_HERE: Final = N_("Thank you. We go on here.")
 

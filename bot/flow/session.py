@@ -40,7 +40,9 @@ HAS_CODE: Final = 16384
 """She has a code by which we know her when we call."""
 RECORD_ASKED: Final = 32768
 """She was asked already if her voice may be recorded."""
-PAGE: Final = 65536
+NOBODY_CAME: Final = 65536
+"""She asked for a person on the telephone already, and there was none."""
+PAGE: Final = 131072
 """Which page of a long menu of languages is heard is counted in the flags above all others."""
 
 

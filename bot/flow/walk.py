@@ -140,6 +140,8 @@ def _keep(talk: Talk, answer: Answer) -> None:
 def _follow(talk: Talk, step: Step, code: str) -> str | None:
     """What an answer's code leads to, and the step to go on with; it may end the conversation."""
     talk.values[step.id] = code
+    if step.ask is not None and step.ask.kind is Kind.PERSON and code == "nobody":
+        talk.set(flags.NOBODY_CAME)
     if step.consent is not None:
         _consent(talk, step.consent, code == "yes")
     if step.grievances:

@@ -196,8 +196,8 @@ def test_nine_asks_whether_to_call_again(call: Conversation) -> None:
 
 def test_zero_asks_for_a_person_after_the_gate(call: Conversation) -> None:
     call.take(*GATE, "0")
-    assert call.of(HandoffRequested) == [HandoffRequested("key")]
-    assert call.outcome is Outcome.HANDED_OFF
+    assert call.of(HandoffRequested) == [HandoffRequested("person")]
+    assert call.said.startswith("Nobody is free right now.")
 
 
 def test_nine_and_zero_are_digits_of_a_number(library: Library, catalogs: Catalogs) -> None:
@@ -481,7 +481,7 @@ def test_interview_question_is_not_asked_of_others(library: Library, catalogs: C
 def test_first_critical_report_leaves_the_questions(call: Conversation) -> None:
     call.take(*GATE, "1", "1", "2", "1", "2", "1", "2", "3")
     assert GrievanceRaised("q2_what", "child_labour", "S1", ()) in call.events
-    assert "Are you safe at this moment?" in call.said
+    assert "Do you want to talk with a person now?" in call.said
 
 
 def test_declining_to_take_part_ends_it(call: Conversation) -> None:

@@ -53,7 +53,8 @@ def test_conversation_goes_as_written(path: Path, library: Library, request: pyt
     channel = golden["channel"]
     # Two languages whatever is translated by now: every text stays as it is in English.
     catalogs = Catalogs(None, ("id",))
-    talk = Conversation(library, catalogs, capabilities_of(channel))
+    people = frozenset(golden.get("people", ()))
+    talk = Conversation(library, catalogs, capabilities_of(channel), people=people)
     first = parse(golden["first"], channel, "") if "first" in golden else None
     talk.begin(golden["flow"], golden["facts"], first)
     seen = [_sprint(golden.get("first", ""), talk.sprint)]
