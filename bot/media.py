@@ -28,22 +28,12 @@ from bot.ids import new_id
 from bot.incidents import IncidentKind
 from bot.messages import Brought, Channel, MediaRef
 from bot.privacy.seal import Sealer
-from bot.storage.tables import (
-    Attachment,
-    Attempt,
-    Callback,
-    Consent,
-    Conversation,
-    Media,
-    RecordingRow,
-    table,
-)
+from bot.storage.tables import Attachment, Consent, Media, RecordingRow, table
 
 RECORDINGS: Final = table(RecordingRow)
 FILES: Final = table(Media)
 _attachment = table(Attachment)
-_attempt, _callback = table(Attempt), table(Callback)
-_consent, _conversation = table(Consent), table(Conversation)
+_consent = table(Consent)
 
 LEASE = timedelta(seconds=60)
 TOO_LARGE = "too_large"
@@ -200,27 +190,14 @@ def file(connection: Connection, sealer: Sealer, media_id: str) -> Item | None:
 
 
 def _is_allowed(connection: Connection, conversation_id: str) -> bool:
-    """Whether the worker allowed to record her: her newest word in the conversation, or in the one that it
-    continues. Where nobody asked, nobody allowed it."""
-    seen: list[str] = []
-    going_back: str | None = conversation_id
-    while going_back is not None and going_back not in seen:
-        seen.append(going_back)
-        given: bool | None = connection.execute(
-            select(_consent.c.given)
-            .where(_consent.c.conversation_id == going_back, _consent.c.scope == ConsentScope.RECORD)
-            .order_by(_consent.c.id.desc())
-            .limit(1)
-        ).scalar_one_or_none()
-        if given is not None:
-            return given
-        going_back = connection.execute(
-            select(_callback.c.continues_id)
-            .join(_attempt, _attempt.c.callback_id == _callback.c.id)
-            .join(_conversation, _conversation.c.attempt_id == _attempt.c.id)
-            .where(_conversation.c.id == going_back)
-        ).scalar_one_or_none()
-    return False
+    """Whether the worker allowed to record her: her newest word. Where nobody asked, nobody allowed it."""
+    given = (
+        select(_consent.c.given)
+        .where(_consent.c.conversation_id == conversation_id, _consent.c.scope == ConsentScope.RECORD)
+        .order_by(_consent.c.id.desc())
+        .limit(1)
+    )
+    return bool(connection.execute(given).scalar_one_or_none())
 
 
 # --- bringing home ----------------------------------------------------------------------------

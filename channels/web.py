@@ -208,6 +208,8 @@ def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voi
         report = voice.report(request)
         if report is not None and report.status.terminal:
             _agent_left(service, transfer_id, report.call_id)
+            with service.database.write() as connection:
+                leftovers.note_call(connection, service.settings, report.call_id)
         return Response(status=204)
 
     @blueprint.get("/voice/hold.wav")

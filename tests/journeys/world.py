@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from twilio.request_validator import RequestValidator
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -62,6 +62,10 @@ _WALL_TIMES = (
     (tables.Outbox, "lease_until"),
     (tables.Conversation, "timer_lease"),
     (tables.RecordingRow, "due_at"),
+    (tables.Media, "due_at"),
+    (tables.Message, "forget_at"),
+    (tables.Leftover, "due_at"),
+    (tables.Transfer, "lease_until"),
     (tables.Pace, "next_at"),
     (tables.Heartbeat, "at"),
 )
@@ -139,9 +143,13 @@ class Network:
         """All recordings, deleted ones too."""
         return cast(list[Json], self.get("/sim/state", parts="recordings")["recordings"])
 
-    def text(self, sender: str, body: str, to: str = HOTLINE, **extra: str) -> str:
-        """A worker writes to us; gives the message's id."""
-        sent = self.post("/sim/sms", {"from": sender, "to": to, "body": body, "extra": extra})
+    def text(
+        self, sender: str, body: str, to: str = HOTLINE, *, media: Iterable[object] = (), **extra: str
+    ) -> str:
+        """A worker writes to us, perhaps with files (``simulator/attachments.py``); gives the message's id."""
+        sent = self.post(
+            "/sim/sms", {"from": sender, "to": to, "body": body, "extra": extra, "media": list(media)}
+        )
         return str(sent["sid"])
 
     def ring(self, sender: str, to: str = HOTLINE, script: object = None) -> str:
@@ -361,8 +369,10 @@ def age(database: Database, by: timedelta) -> None:
         for row, name in _WALL_TIMES:
             kept = table(row)
             column, key = kept.c[name], next(iter(kept.primary_key))
-            for found in connection.execute(select(key, column).where(column.is_not(None))).all():
-                connection.execute(update(kept).where(key == found[0]).values({name: found[1] - by}))
+            rows = connection.execute(select(key, column).where(column.is_not(None))).all()
+            older = update(kept).where(key == bindparam("key")).values({name: bindparam("then")})
+            if rows:
+                connection.execute(older, [{"key": found[0], "then": found[1] - by} for found in rows])
 
 
 # --- what workers do on the telephone -------------------------------------------------------------
