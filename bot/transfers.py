@@ -222,7 +222,7 @@ def match(database: Database, now: datetime, wall: datetime, longest: timedelta)
         if not _anything(connection, (_S.WAITING, _S.MATCHED)):
             return []
     with database.write() as connection:
-        again = _rematch(connection, wall)
+        again = _rematch(connection, now, wall, longest)
         free = agents.free(connection, wall)
         there = frozenset[str]().union(*agents.languages_there(connection, wall))
         rung = []
@@ -248,15 +248,22 @@ def _waiting(connection: Connection) -> list[AnyRow]:
     )
 
 
-def _rematch(connection: Connection, wall: datetime) -> list[str]:
-    """Reserved agents whose job was lost: it is handed out again."""
-    found = connection.execute(
-        update(_transfer)
-        .where(_transfer.c.state == _S.MATCHED, _transfer.c.lease_until < wall)
-        .values(lease_until=wall + MATCH_LEASE)
-        .returning(_transfer.c.id)
+def _rematch(connection: Connection, now: datetime, wall: datetime, longest: timedelta) -> list[str]:
+    """Reserved agents whose job was lost, or could not ring: it is handed out again, while her time lasts."""
+    due = (
+        select(_transfer)
+        .where(_transfer.c.state == _S.MATCHED, _transfer.c.lease_until <= wall)
+        .with_for_update(skip_locked=True)
     )
-    return list(found.scalars())
+    again = []
+    for row in connection.execute(due).all():
+        if now - row.waiting_since >= longest:
+            agents.move(connection, row.agent_id, AgentState.FREE, {AgentState.RINGING}, now)
+            _wait_again(connection, row, (_S.MATCHED,), wall)
+        else:
+            _move(connection, row.id, _S.MATCHED, (_S.MATCHED,), lease_until=wall + MATCH_LEASE)
+            again.append(row.id)
+    return again
 
 
 def _nobody(connection: Connection, transfer_id: str, wall: datetime) -> None:

@@ -212,7 +212,6 @@ def _cancel(attempt_id: str) -> None:
 # --- callers and agents -----------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
 def switchboard() -> Switchboard:
     """What joins callers and agents, in this worker process."""
     return Switchboard(service().settings, service().catalogs, voice())

@@ -13,6 +13,8 @@ _RATE: Final = 8000
 _NOTES: Final = ((392.0, 0.0), (523.25, 0.45))
 """Pitch in hertz and beginning in seconds of each note."""
 _NOTE_SECONDS: Final = 1.2
+_LAST: Final = max(begins for _, begins in _NOTES) + _NOTE_SECONDS
+"""After so many seconds there is quiet."""
 _LOUDNESS: Final = 0.12
 
 
@@ -24,8 +26,10 @@ def hold_tone(seconds: int) -> bytes:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(_RATE)
-        samples = (_sample(n / _RATE) for n in range(seconds * _RATE))
+        heard = min(seconds * _RATE, int(_LAST * _RATE))
+        samples = (_sample(n / _RATE) for n in range(heard))
         sound.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+        sound.writeframes(bytes(2 * (seconds * _RATE - heard)))
     return out.getvalue()
 
 

@@ -1,0 +1,139 @@
+"""A call that costs the worker nothing: she lets it ring, is refused, and is called back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot import contacts
+from bot.contacts import StopReason
+from bot.flow.catalog import Catalogs
+from bot.flow.library import Library
+from bot.privacy.keys import Keyring
+from bot.privacy.seal import Sealer
+from bot.storage import tables
+from bot.storage.database import open_database
+from tests.journeys.world import CALLER, HOTLINE, Json, Worker, World, heard, make_world
+
+WORKER = "+6281200000009"
+SAFE = ({"keys": "1"}, {"keys": "1"}, {"keys": "1"})
+"""A good time, English, and it is safe."""
+
+
+@pytest.fixture
+def world(
+    sqlite_url: str,
+    ring: Keyring,
+    sealer: Sealer,
+    real_flows: Library,
+    real_catalogs: Catalogs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """A world in which calls to the hotline's number are returned."""
+    database = open_database(sqlite_url)
+    try:
+        yield from make_world(
+            database,
+            ring,
+            sealer,
+            real_flows,
+            real_catalogs,
+            tmp_path,
+            monkeypatch,
+            twilio_missed_call=HOTLINE,
+        )
+    finally:
+        database.dispose()
+
+
+def miss(world: World, sender: str = WORKER) -> Json:
+    """She calls and is refused; gives her call."""
+    sid = world.network.ring(sender)
+    world.network.idle()
+    (call,) = (call for call in world.network.calls() if call["sid"] == sid)
+    return call
+
+
+def rung(world: World) -> list[Json]:
+    """The calls that we placed, once everything has come to rest."""
+    world.rest()
+    return [call for call in world.network.calls() if call["from"] == CALLER]
+
+
+def kinds(world: World) -> list[str]:
+    """The kinds of all callbacks, oldest first."""
+    return [row.kind for row in world.rows(tables.Callback)]
+
+
+def test_a_missed_call_is_refused_and_returned_at_once(world: World) -> None:
+    world.network.post("/sim/handsets", [{"number": WORKER, "script": {"steps": [*SAFE], "then": "silent"}}])
+    assert miss(world)["status"] == "busy"
+    (call,) = rung(world)
+    assert call["to"] == WORKER
+    assert call["status"] == "completed"
+    assert kinds(world) == ["missed"]
+    assert {row.flow for row in world.rows(tables.Conversation)} == {"hotline"}
+
+
+def test_the_same_webhook_again_calls_back_once(world: World) -> None:
+    miss(world)
+    (hit,) = world.hits_at("/channels/voice")[:1]
+    assert world.again(hit).status_code == 200
+    assert len(rung(world)) == 1
+    assert world.again(hit).status_code == 200
+    assert len(rung(world)) == 1
+
+
+def test_calling_again_before_the_return_makes_one_callback(world: World) -> None:
+    for _ in range(3):
+        miss(world)
+    assert len(world.callbacks()) == 1
+    assert len(rung(world)) == 1
+
+
+def test_after_five_calls_within_a_day_no_further_one_is_returned(world: World) -> None:
+    world.network.post("/sim/handsets", [{"number": WORKER, "script": "busy"}])
+    for _ in range(7):
+        miss(world)
+        rung(world)
+    assert len(rung(world)) == 5
+
+
+def test_a_planned_callback_is_brought_forward(world: World) -> None:
+    world.interviewed(
+        Worker(number=WORKER, script={"steps": [{"keys": "1"}, {"keys": "4711#"}], "then": "silent"})
+    )
+    miss(world)
+    assert kinds(world) == ["audit"]
+    (call,) = rung(world)
+    assert any("code" in text for text in heard(call))
+
+
+def test_a_stopped_telephone_is_not_called_and_leaves_no_trace(world: World) -> None:
+    with world.service.database.write() as connection:
+        known = contacts.remember(connection, world.service.sealer, world.phone(WORKER), world.clock.now())
+        contacts.stop(connection, known.id, None, StopReason.WORKER, world.clock.now())
+    assert miss(world)["status"] == "busy"
+    assert rung(world) == []
+    assert world.rows(tables.Message) == []
+
+
+def test_a_withheld_number_cannot_be_called_back_and_is_answered(world: World) -> None:
+    call = miss(world, "anonymous")
+    assert "Hello. Thank you for calling." in heard(call)
+    assert world.callbacks() == []
+
+
+def test_who_returns_such_a_call_hears_nothing_telling(world: World) -> None:
+    world.network.post("/sim/handsets", [{"number": WORKER, "script": "no-answer"}])
+    miss(world)
+    rung(world)
+    sid = world.network.ring(WORKER, CALLER, {"steps": [], "then": "silent"})
+    world.network.idle()
+    (call,) = (call for call in world.network.calls() if call["sid"] == sid)
+    told = " ".join(heard(call)).casefold()
+    for telling in ("hotline", "factory", "complain", "audit", "confidential", "worker", "report"):
+        assert telling not in told
