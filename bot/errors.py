@@ -105,7 +105,8 @@ class SendOutcome(StrEnum):
 class SendError(VoicebackError):
     """A provider did not take a message or a call. ``code`` is the provider's own error code.
 
-    ``wait`` is how many seconds the provider wants to be left alone before the next try, if it said so.
+    ``wait`` is for how many seconds the provider is to be left alone, by whatever goes that way: because it said
+    so, or because it cannot be reached. 0: the failure says nothing about others.
     """
 
     def __init__(self, outcome: SendOutcome, code: str, *, action: str = "", wait: float = 0.0) -> None:

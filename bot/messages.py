@@ -335,6 +335,10 @@ class Capabilities:
     threads: bool = False
     """A conversation is found by the token that we gave it and never by the sender's address (e-mail: anybody
     can write any sender)."""
+    at_once: int = 8
+    """How many messages one worker process hands to the provider at the same time."""
+    rest: timedelta = timedelta()
+    """The least time between two messages to one address."""
     answers_per_day: int = 0
     """Most messages to one address within 24 hours, so that two machines do not answer one another for ever;
     0 for no limit."""

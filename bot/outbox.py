@@ -20,7 +20,6 @@ from typing import Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     exists,
     func,
     insert,
@@ -34,6 +33,7 @@ from bot.ids import new_id
 from bot.messages import Channel
 from bot.storage.database import Database
 from bot.storage.tables import Outbox, Staff, table
+from bot.storage.types import AnySelect
 
 _outbox = table(Outbox)
 _staff = table(Staff)
@@ -161,14 +161,16 @@ def claim_notices(database: Database, now: datetime, wall: datetime, limit: int)
         return _lease(connection, due, limit, wall)
 
 
-def _due(now: datetime, *where: ColumnElement[bool]) -> Select[tuple[str]]:
+def _due(now: datetime, *where: ColumnElement[bool]) -> AnySelect:
     return select(_outbox.c.id).where(_QUEUED, *where, _outbox.c.due_at <= now)
 
 
 def _is_behind() -> ColumnElement[bool]:
     """Whether something earlier to the same address is not sent yet."""
     earlier = _outbox.alias("earlier")
-    states = [literal_column(f"'{state}'") for state in ("queued", "leased", "sending", "unknown")]
+    states: list[ColumnElement[str]] = [
+        literal_column(f"'{state}'") for state in ("queued", "leased", "sending", "unknown")
+    ]
     return exists().where(
         earlier.c.address_id == _outbox.c.address_id,
         earlier.c.state.in_(states),
@@ -184,7 +186,7 @@ def _under_way(connection: Connection, channel: Channel) -> int:
     return int(connection.execute(count).scalar_one())
 
 
-def _lease(connection: Connection, due: Select[tuple[str]], limit: int, wall: datetime) -> list[str]:
+def _lease(connection: Connection, due: AnySelect, limit: int, wall: datetime) -> list[str]:
     oldest = due.order_by(_outbox.c.due_at).limit(limit).with_for_update(skip_locked=True, of=_outbox)
     ids = list(connection.execute(oldest).scalars())
     if ids:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.storage.database import Database
 from bot.storage.tables import Pace, table
+from bot.storage.types import AnySelect
 
 _pace = table(Pace)
 
@@ -70,6 +71,11 @@ def close(connection: Connection, name: str, until: datetime) -> None:
     connection.execute(
         update(_pace).where(_pace.c.name == name, _pace.c.next_at < until).values(next_at=until)
     )
+
+
+def closed(wall: datetime) -> AnySelect:
+    """The names of the buckets that are closed, for the conditions of other statements."""
+    return select(_pace.c.name).where(_pace.c.next_at > wall)
 
 
 def is_closed(connection: Connection, name: str, wall: datetime) -> bool:

@@ -6,12 +6,22 @@ Statuses only rise, in whatever order the news come.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    String,
+    bindparam,
+    case,
+    literal_column,
+    select,
+    update,
+)
 
-from bot import contacts, incidents, leftovers
+from bot import contacts, incidents, leftovers, pace
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.messages import Channel, DeliveryStatus, Receipt, Returned, StatusUpdate
@@ -38,31 +48,89 @@ MOST_TOKENS = 40
 # --- the answer to a sending ------------------------------------------------------------------
 
 
-def sent(connection: Connection, outbox_id: str, receipt: Receipt | None, wall: datetime) -> None:
-    """The provider took it."""
+# The statements of the hot path are made once: making one costs more than the database needs to run it.
+_IN_HAND: Final = _outbox.c.state.in_(("sending", "unknown"))
+_SENT: Final = (
+    update(_outbox)
+    .where(_outbox.c.id.in_(bindparam("ids", expanding=True)), _IN_HAND)
+    .values(state="sent", lease_until=bindparam("at"))
+)
+_RISES: Final = _message.c.status_rank < bindparam("new_rank", type_=Integer)
+_TAKEN: Final = (
+    update(_message)
+    .where(
+        _message.c.id
+        == select(_outbox.c.message_id).where(_outbox.c.id == bindparam("sending")).scalar_subquery()
+    )
+    .values(
+        provider_id=bindparam("name_there"),
+        forget_at=bindparam("forget"),
+        status=case((_RISES, bindparam("new_status", type_=String)), else_=_message.c.status),
+        status_rank=case((_RISES, bindparam("new_rank", type_=Integer)), else_=_message.c.status_rank),
+    )
+)
+
+
+def all_sent(connection: Connection, taken: Mapping[str, Receipt | None], wall: datetime) -> None:
+    """The provider took what was sent, by the ids of the outbox rows. ``lease_until`` tells from then on when."""
+    connection.execute(_SENT, {"ids": list(taken), "at": wall})
+    told = [
+        {
+            "sending": outbox_id,
+            "name_there": receipt.provider_id,
+            "forget": receipt.forget_at,
+            "new_status": receipt.status.value,
+            "new_rank": receipt.status.rank,
+        }
+        for outbox_id, receipt in taken.items()
+        if receipt is not None
+    ]
+    if told:
+        connection.execute(_TAKEN, told)
+
+
+def rest(connection: Connection, outbox_ids: Sequence[str], until: datetime) -> None:
+    """Nothing more goes to the addresses of these rows before ``until`` (the service's time)."""
+    addresses = select(_outbox.c.address_id).where(_outbox.c.id.in_(outbox_ids))
     connection.execute(
         update(_outbox)
-        .where(_outbox.c.id == outbox_id, _outbox.c.state.in_(("sending", "unknown")))
-        .values(state="sent", lease_until=wall)
-    )
-    if receipt is not None:
-        message = select(_outbox.c.message_id).where(_outbox.c.id == outbox_id).scalar_subquery()
-        connection.execute(
-            update(_message)
-            .where(_message.c.id == message)
-            .values(provider_id=receipt.provider_id, forget_at=receipt.forget_at)
+        .where(
+            _outbox.c.state == literal_column("'queued'"),
+            _outbox.c.address_id.in_(addresses),
+            _outbox.c.due_at < until,
         )
-        _advance_status(connection, _message.c.id == message, receipt.status, None)
+        .values(due_at=until)
+    )
 
 
-def erased(connection: Connection, outbox_id: str, message_ids: Iterable[str], wall: datetime) -> None:
+def not_tried(connection: Connection, outbox_ids: Sequence[str]) -> None:
+    """What was to be sent was not, because the provider is to be left alone: it waits for its turn again."""
+    connection.execute(
+        update(_outbox)
+        .where(_outbox.c.id.in_(outbox_ids), _outbox.c.state == "sending")
+        .values(state="queued", tries=_outbox.c.tries - 1)
+    )
+
+
+def leave_alone(connection: Connection, outbox_id: str, error: SendError, wall: datetime) -> None:
+    """Close the bucket of a row's channel for as long as the error asks for. Notices to staff have none."""
+    if not error.wait:
+        return
+    channel = connection.execute(
+        select(_outbox.c.channel).where(_outbox.c.id == outbox_id, _outbox.c.kind != "notice")
+    ).scalar_one_or_none()
+    if channel is not None:
+        pace.close(connection, channel, wall + timedelta(seconds=error.wait))
+
+
+def erased(connection: Connection, message_ids: Iterable[str]) -> None:
     """What an erasure was to take back is off the worker's screen, or too old for it; the transcript stays."""
-    sent(connection, outbox_id, None, wall)
     connection.execute(update(_message).where(_message.c.id.in_(list(message_ids))).values(provider_id=None))
 
 
 def failed(connection: Connection, outbox_id: str, error: SendError, now: datetime, wall: datetime) -> None:
-    """The provider did not take it, or nobody knows."""
+    """The provider did not take it, or nobody knows; if it wants to be left alone, its whole channel waits."""
+    leave_alone(connection, outbox_id, error, wall)
     if error.outcome is SendOutcome.AMBIGUOUS:
         connection.execute(
             update(_outbox)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from twilio.rest.content.v1.content import ContentList
 from bot.errors import SendError, SendOutcome
 from bot.messages import Option
 from bot.settings import Settings
-from channels.twilio_api import client_of, failure
+from channels.twilio_api import TIMEOUT_SECONDS, client_of, failure
 
 log = structlog.get_logger()
 
@@ -105,6 +106,7 @@ class Contents:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known: dict[str, str] = {}
+        self._turn = threading.Lock()
 
     def sid(self, types: Types, language: str) -> str | None:
         """The id of the resource that holds ``types``; None if Twilio refuses to make it.
@@ -112,16 +114,28 @@ class Contents:
         Raises :class:`SendError` (retryable: nothing was sent to anybody) when Twilio cannot be asked.
         """
         name = _name(types, language)
-        if name not in self._known:
-            try:
-                self._known[name] = self._find(name) or self._make(name, types, language)
-            except TwilioRestException as error:
-                if error.status == 429 or error.status >= 500:
-                    raise SendError(SendOutcome.RETRYABLE, str(error.code or error.status)) from None
-                log.warning("content_refused", code=error.code, content=name)
-                return None
-            except Exception as error:
-                raise SendError(SendOutcome.RETRYABLE, failure(error).code) from None
+        if name in self._known:
+            return self._known[name]
+        # One thread asks for all that send the same question side by side.
+        if not self._turn.acquire(timeout=TIMEOUT_SECONDS):
+            raise SendError(SendOutcome.RETRYABLE, "content_asked")
+        try:
+            return self._known.get(name) or self._look(name, types, language)
+        finally:
+            self._turn.release()
+
+    def _look(self, name: str, types: Types, language: str) -> str | None:
+        try:
+            self._known[name] = self._find(name) or self._make(name, types, language)
+        except TwilioRestException as error:
+            failed = failure(error)
+            if error.status == 429 or error.status >= 500:
+                raise SendError(SendOutcome.RETRYABLE, failed.code, wait=failed.wait) from None
+            log.warning("content_refused", code=error.code, content=name)
+            return None
+        except Exception as error:
+            failed = failure(error)
+            raise SendError(SendOutcome.RETRYABLE, failed.code, wait=failed.wait) from None
         return self._known[name]
 
     def forget(self, types: Types, language: str) -> None:

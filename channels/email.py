@@ -82,6 +82,7 @@ class Email:
         media_in=True,
         finds=False,
         threads=True,
+        at_once=2,
         answers_per_day=ANSWERS_PER_DAY,
     )
 

@@ -6,13 +6,12 @@ A job that is lost does no harm: the lease of its row runs out and the clock han
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import lru_cache
 
 import structlog
 from sqlalchemy import Connection, select
 
-from bot import calls, incidents, intake, leftovers, letters, media, receipts, transfers, waiting
+from bot import calls, incidents, intake, leftovers, media, transfers
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -20,15 +19,13 @@ from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.intake import HANG_UP
-from bot.letters import Erasure, Letter, Notice
 from bot.messages import Channel as Name
-from bot.messages import Receipt
 from bot.service import Service, open_service
 from bot.settings import load
 from bot.steps import INVITE, Door
 from bot.storage.tables import Conversation, Message, table
-from channels import custody, notices, talks
-from channels.base import Carrying, Channel, Erasing, Forgetting, registry
+from channels import custody, delivery, talks
+from channels.base import Carrying, Channel, Forgetting, registry
 from channels.switchboard import Switchboard
 from channels.voice import CallReport, Voice
 
@@ -36,13 +33,6 @@ log = structlog.get_logger()
 
 _conversation = table(Conversation)
 _message = table(Message)
-
-MOST_BLIND_TRIES = 2
-"""Times that a text is sent whose fate the provider cannot be asked about: a question that comes twice does
-less harm than one that never comes, and one that comes again and again does more."""
-_LOST_SIGHT = SendError(SendOutcome.PERMANENT, "lost_sight")
-_ASK_WITHIN = timedelta(days=1)
-"""How far back an ambiguous text is looked for at the provider."""
 
 
 @lru_cache(maxsize=1)
@@ -258,56 +248,7 @@ def _look_after_talk(transfer_id: str) -> None:
 
 def deliver(*outbox_ids: str) -> None:
     """Send what was leased, each row once."""
-    _each(outbox_ids, _deliver)
-
-
-def _deliver(outbox_id: str) -> None:
-    heart = service()
-    with heart.database.write() as connection:
-        item = letters.begin(connection, heart.sealer, outbox_id, heart.clock.now(), wall_time())
-    if item is None:
-        return
-    receipt: Receipt | None = None
-    try:
-        if isinstance(item, Letter):
-            receipt = _door(item.channel).send(item.outbound, item.country)
-        elif isinstance(item, Erasure):
-            _erase(item)
-        else:
-            notices.send(heart.settings, item.email, item.template)
-    except SendError as error:
-        _not_sent(outbox_id, item, error)
-        return
-    with heart.database.write() as connection:
-        if isinstance(item, Erasure):
-            receipts.erased(connection, outbox_id, item.message_ids, wall_time())
-        else:
-            receipts.sent(connection, outbox_id, receipt, wall_time())
-
-
-def _erase(item: Erasure) -> None:
-    """The quick exit: what we sent leaves the worker's screen, where the channel can do that."""
-    door = _door(item.channel)
-    if isinstance(door, Erasing) and item.provider_ids:
-        door.erase(item.to, item.provider_ids)
-
-
-def _not_sent(outbox_id: str, item: letters.Item, error: SendError) -> None:
-    heart = service()
-    now = heart.clock.now()
-    log.warning("not_sent", outbox=outbox_id, outcome=error.outcome.value, code=error.code)
-    with heart.database.write() as connection:
-        if error.action == "window" and waiting.hold(connection, heart.sealer, outbox_id, now):
-            return
-        receipts.failed(connection, outbox_id, error, now, wall_time())
-        if error.outcome is not SendOutcome.PERMANENT:
-            return
-        if error.action == "blocked" and isinstance(item, Letter):
-            receipts.blocked(connection, outbox_id, now)
-        else:
-            channel = "email" if isinstance(item, Notice) else item.channel.value
-            kind = IncidentKind.PROVIDER if error.action == "operator" else IncidentKind.DELIVERY
-            incidents.report(connection, kind, f"{channel} {error.code}", now)
+    delivery.deliver(service(), _door, outbox_ids)
 
 
 def inquire(*outbox_ids: str) -> None:
@@ -316,30 +257,7 @@ def inquire(*outbox_ids: str) -> None:
 
 
 def _inquire(outbox_id: str) -> None:
-    heart = service()
-    with heart.database.write() as connection:
-        item = letters.in_doubt(connection, heart.sealer, outbox_id, heart.clock.now())
-    if item is None:
-        return
-    taken = (
-        _door(item.channel).find(item.outbound, item.country, wall_time() - _ASK_WITHIN)
-        if isinstance(item, Letter)
-        else []
-    )
-    now = heart.clock.now()
-    with heart.database.write() as connection:
-        mine = receipts.unclaimed(connection, taken)
-        if mine is not None:
-            receipts.sent(connection, outbox_id, mine, wall_time())
-        elif isinstance(item, Letter) and item.tries >= MOST_BLIND_TRIES and not _finds(item.channel):
-            receipts.failed(connection, outbox_id, _LOST_SIGHT, now, wall_time())
-            incidents.report(connection, IncidentKind.DELIVERY, f"{item.channel} {_LOST_SIGHT.code}", now)
-        else:
-            receipts.again(connection, outbox_id, 1, now)
-
-
-def _finds(channel: Name) -> bool:
-    return _door(channel).capabilities.finds
+    delivery.inquire(service(), _door, outbox_id)
 
 
 def _door(channel: Name) -> Channel:

@@ -13,6 +13,8 @@ from bot.errors import SendError, SendOutcome
 from bot.settings import Settings
 
 TIMEOUT_SECONDS = 15
+AWAY_SECONDS = 15.0
+"""How long the server is left alone when it cannot be reached, or closes (RFC 5321, 3.8: 421)."""
 _REFUSED_SENDER = frozenset({454, 504, 530, 534, 535, 538})
 """Replies about our sign-in (RFC 4954, section 6): the operator has to mend it."""
 
@@ -35,7 +37,8 @@ def hand_over(settings: Settings, message: EmailMessage, sender: str, recipient:
             # An address in letters that the server cannot carry (RFC 6531).
             raise SendError(SendOutcome.PERMANENT, type(error).__name__[:16], action="bad_number") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise SendError(SendOutcome.AMBIGUOUS, type(error).__name__[:16]) from None
+            wait = AWAY_SECONDS if isinstance(error, TimeoutError) else 0.0
+            raise SendError(SendOutcome.AMBIGUOUS, type(error).__name__[:16], wait=wait) from None
 
 
 @contextmanager
@@ -79,7 +82,7 @@ def _unreachable(error: Exception) -> SendError:
     """No connection, no sign-in: surely nothing was sent."""
     if isinstance(error, smtplib.SMTPResponseException) and 500 <= error.smtp_code < 600:
         return SendError(SendOutcome.PERMANENT, str(error.smtp_code), action="operator")
-    return SendError(SendOutcome.RETRYABLE, type(error).__name__[:16])
+    return SendError(SendOutcome.RETRYABLE, type(error).__name__[:16], wait=AWAY_SECONDS)
 
 
 def _failure(code: int, words: bytes | str) -> SendError:
@@ -87,7 +90,8 @@ def _failure(code: int, words: bytes | str) -> SendError:
     text = words.decode("ascii", "replace") if isinstance(words, bytes) else words
     status = text.split(maxsplit=1)[0] if text[:1] in "245" and text[1:2] == "." else ""
     if not 500 <= code < 600:
-        return SendError(SendOutcome.RETRYABLE, status or str(code))
+        wait = AWAY_SECONDS if code == 421 else 0.0
+        return SendError(SendOutcome.RETRYABLE, status or str(code), wait=wait)
     if code in _REFUSED_SENDER:
         return SendError(SendOutcome.PERMANENT, str(code), action="operator")
     return SendError(SendOutcome.PERMANENT, (status or str(code))[:16], action=action_for(status or "5.1.1"))

@@ -20,7 +20,7 @@ import re
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
@@ -116,6 +116,10 @@ _SHORT_LABEL = 12
 _BUTTONS_IN_A_ROW = 3
 _SECONDS = 10.0
 _QUICK_SECONDS = 4.0
+_FLOOD_SECONDS = 5.0
+"""How long Telegram is left alone after a flood for which it names no time."""
+_AWAY_SECONDS = 15.0
+"""How long it is left alone when it cannot be reached, or does not answer in time."""
 _ERASED_AT_ONCE = 4
 _MOST_FILE_BYTES = int(FileSizeLimit.FILESIZE_DOWNLOAD)
 """Telegram hands no larger files to bots."""
@@ -144,6 +148,7 @@ class Telegram:
         media_in=True,
         erases=True,
         finds=False,
+        rest=timedelta(seconds=1),
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -424,10 +429,12 @@ def _bad_request(message: str) -> SendError:
 
 def _network(error: NetworkError) -> SendError:
     if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        return SendError(SendOutcome.RETRYABLE, "unreachable")
+        return SendError(SendOutcome.RETRYABLE, "unreachable", wait=_AWAY_SECONDS)
     if error.message.lower().startswith("too many requests"):
-        return SendError(SendOutcome.RETRYABLE, "flood")
-    return SendError(SendOutcome.AMBIGUOUS, "timed_out" if isinstance(error, TimedOut) else "network")
+        return SendError(SendOutcome.RETRYABLE, "flood", wait=_FLOOD_SECONDS)
+    if isinstance(error, TimedOut):
+        return SendError(SendOutcome.AMBIGUOUS, "timed_out", wait=_AWAY_SECONDS)
+    return SendError(SendOutcome.AMBIGUOUS, "network")
 
 
 @lru_cache(maxsize=1)

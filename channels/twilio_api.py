@@ -25,6 +25,10 @@ from bot.errors import SendError, SendOutcome, UnverifiedRequest
 from bot.messages import DeliveryStatus, MediaRef, Receipt, StatusUpdate
 from bot.settings import Settings
 
+FLOOD_SECONDS = 5.0
+"""How long Twilio is left alone after "too many requests", for which it names no time."""
+AWAY_SECONDS = 15.0
+"""How long it is left alone when it cannot be reached, or does not answer in time."""
 TIMEOUT_SECONDS = 10
 """The SDK's own default is to wait for ever."""
 _MOST_MEDIA = 10
@@ -154,11 +158,12 @@ def failure(error: Exception) -> SendError:
     if isinstance(error, TwilioRestException):
         return _of_code(error.status, str(error.code or error.status))
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return SendError(SendOutcome.RETRYABLE, "connect_timeout")
+        return SendError(SendOutcome.RETRYABLE, "connect_timeout", wait=AWAY_SECONDS)
     if isinstance(error, requests.exceptions.ConnectionError) and _refused(error):
-        return SendError(SendOutcome.RETRYABLE, "unreachable")
+        return SendError(SendOutcome.RETRYABLE, "unreachable", wait=AWAY_SECONDS)
     if isinstance(error, (requests.exceptions.RequestException, TwilioException, ValueError)):
-        return SendError(SendOutcome.AMBIGUOUS, type(error).__name__)
+        wait = AWAY_SECONDS if isinstance(error, requests.exceptions.Timeout) else 0.0
+        return SendError(SendOutcome.AMBIGUOUS, type(error).__name__, wait=wait)
     raise error
 
 
@@ -172,6 +177,8 @@ def _refused(error: requests.exceptions.ConnectionError) -> bool:
     return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
 
 
+_FLOOD = frozenset({"20429", "429", "63018"})
+"""Too many requests: of the account, or of the sender on WhatsApp. It is not about the message."""
 _RETRYABLE = frozenset({"20429", "429", "30001", "21611", "30022", "10004", "14107", "63012", "63018"})
 _OPERATOR = frozenset(
     {"20003", "20404", "21408", "21606", "21659", "30002", "21210", "21215", "21216", "13227", "21603"}
@@ -187,7 +194,9 @@ _WINDOW = "63016"
 
 
 def _of_code(status: int, code: str) -> SendError:
-    if status == 429 or code in _RETRYABLE:
+    if status == 429 or code in _FLOOD:
+        return SendError(SendOutcome.RETRYABLE, code, wait=FLOOD_SECONDS)
+    if code in _RETRYABLE:
         return SendError(SendOutcome.RETRYABLE, code)
     if status >= 500 or code == "20500":
         return SendError(SendOutcome.AMBIGUOUS, code)

@@ -190,7 +190,7 @@ def test_a_worker_that_dies_while_it_sends_leaves_a_text_in_doubt(world: World) 
     write(world, LONG)
     (outbox_id,) = claim(world)
     with world.service.database.write() as connection:
-        assert letters.begin(connection, world.service.sealer, outbox_id, world.clock.now(), wall_time())
+        assert letters.begin(connection, world.service.sealer, [outbox_id], world.clock.now(), wall_time())
     world.pass_time(timedelta(seconds=61))
     world.rest()
     assert len(world.network.texts_to(WORKER)) == 1
