@@ -51,12 +51,8 @@ class Attachment:
         }
 
     def answer(self) -> web.Response:
-        """The bytes, such that a browser shows a picture and runs nothing."""
-        headers = {
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "sandbox; default-src 'none'",
-        }
-        return web.Response(body=self.data, headers=headers | {"Content-Type": self.content_type})
+        """The bytes for a browser."""
+        return file_answer(self.data, self.content_type)
 
     def dump(self) -> Json:
         """The file for the state file."""
@@ -69,6 +65,12 @@ def restored(row: Json) -> Attachment:
     """What was dumped."""
     at, data = datetime.fromisoformat(row["created"]), base64.b64decode(row["data"])
     return Attachment(**row | {"created": at, "data": data})
+
+
+def file_answer(data: bytes, content_type: str) -> web.Response:
+    """Bytes such that a browser shows a picture or plays a sound, and runs nothing."""
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+    return web.Response(body=data, headers=headers | {"Content-Type": content_type})
 
 
 def sample(kind: str) -> tuple[str, str, bytes]:

@@ -36,6 +36,8 @@ class ChatMessage:
     buttons: list[list[Json]] = field(default_factory=list)
     deleted: bool = False
     edited: bool = False
+    file: str = ""
+    """The id of what was sent with it."""
 
     def to_json(self) -> Json:
         """The message for the inspection API, the page and the state file."""

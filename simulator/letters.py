@@ -12,6 +12,7 @@ from email.utils import format_datetime, make_msgid
 from html import escape
 
 from simulator.attachments import Attachment
+from simulator.markup import harmless
 from simulator.records import Json, new_sid, now
 
 DOMAIN = "mail.example"
@@ -22,7 +23,7 @@ DOMAIN = "mail.example"
 class Letter:
     """One mail; ``mine`` if the person wrote it. ``reply_to`` is where an answer goes.
 
-    ``quote`` is what her program put below her words; ``files`` are named by sid, name, content type and size.
+    ``html`` is made harmless; ``quote`` is what her program put below her words; ``files`` are named by sid, name, content type and size.
     """
 
     mine: bool
@@ -100,7 +101,7 @@ def read(content: bytes, sender: str) -> tuple[Letter, list[Attachment]]:
         mine=False,
         subject=str(mail["Subject"] or ""),
         text=_body(mail, "plain"),
-        html=_body(mail, "html"),
+        html=harmless(_body(mail, "html")),
         name=str(mail["Message-ID"] or ""),
         reply_to=str(mail["Reply-To"] or mail["From"] or ""),
         sender=sender,

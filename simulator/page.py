@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -21,12 +22,13 @@ from simulator.calls import Switchboard
 from simulator.control import encode
 from simulator.people import People
 from simulator.post import Post
-from simulator.records import WHATSAPP, Call, Handset, Json, Message, country_of
+from simulator.records import WHATSAPP, Call, Handset, Json, Message, account_of, country_of
 from simulator.scripts import PRESETS
 from simulator.world import World
 
 ASSETS = {
     "phone.js": "text/javascript",
+    "texts.js": "text/javascript",
     "telegram.js": "text/javascript",
     "mail.js": "text/javascript",
     "phone.css": "text/css",
@@ -39,6 +41,9 @@ STRANGERS_SHOWN = 50
 CALLS_SHOWN = 5
 MESSAGES_SHOWN = 200
 STEPS_SHOWN = 200
+MISSED_SHOWN = 20
+MISSED = frozenset({"no-answer", "canceled"})
+LIST = "twilio/list-picker"
 # Views that follow each other closely are drawn together, and a quiet stream is kept open with a comment.
 GATHER_SECONDS = 0.1
 HEARTBEAT_SECONDS = 15.0
@@ -85,25 +90,15 @@ class Page:
                 f'<a href="{escape(link.url)}" target="_blank" rel="noopener">{escape(link.label)}</a>'
                 for link in config.links
             ),
-            numbers="".join(
-                f'<option value="{escape(number)}">{escape(number)}</option>' for number in self.world.numbers
-            ),
-            lines="".join(
-                f'<option value="{escape(value)}">{escape(label)}</option>' for value, label in self._lines()
-            ),
+            numbers=_options(self.world.numbers),
+            lines=_options(self._lines()),
             scripts="".join(f'<option value="{name}">{name}</option>' for name in PRESETS),
         )
         return self._answer(text, "text/html")
 
-    def _lines(self) -> list[tuple[str, str]]:
-        """Where a handset can write to, with what to show."""
-        numbers = self.world.numbers
-        plain = [(number, f"SMS {number}") for number in numbers]
-        return plain + [
-            (f"{WHATSAPP}{number}", f"WhatsApp {number}")
-            for number, config in numbers.items()
-            if config.whatsapp_url
-        ]
+    def _lines(self) -> list[str]:
+        """The numbers that can be written to on WhatsApp."""
+        return [number for number, config in self.world.numbers.items() if config.whatsapp_url]
 
     async def asset(self, request: web.Request) -> web.Response:
         """The script or the style sheet."""
@@ -167,7 +162,7 @@ class Page:
             "language": handset.language,
             "country": country_of(handset.number),
             "script": handset.script.name or "script",
-            "unread": sum(handset.unread.values()),
+            "unread": self._unread(handset),
             "call": call.status if call else "",
             "direction": call.direction if call else "",
         }
@@ -175,6 +170,7 @@ class Page:
     def _open(self, handset: Handset) -> Json:
         call = self._call_of(handset)
         live = self.switchboard.live.get(call.sid) if call else None
+        thread = self.world.thread(handset)
         ended = [self.world.calls[sid] for sid in handset.calls if not self.world.calls[sid].live]
         return {
             **self._row(handset),
@@ -182,10 +178,45 @@ class Page:
             "manual": bool(live and live.callee.script.answer == "manual"),
             "telegram": self.people.view(handset.number),
             "mail": self.post.view(handset.number),
-            "live": _call_view(call) if call else None,
+            "live": {**_call_view(call), "joined": self._joined(call)} if call else None,
             "calls": [_call_view(each) for each in ended[-CALLS_SHOWN:]],
-            "messages": [_message_view(message) for message in self.world.thread(handset)[-MESSAGES_SHOWN:]],
+            "texts": [_message_view(each) for each in thread if not each.on_whatsapp][-MESSAGES_SHOWN:],
+            "whatsapp": self._whatsapp(handset, [each for each in thread if each.on_whatsapp]),
         }
+
+    def _whatsapp(self, handset: Handset, thread: list[Message]) -> Json | None:
+        """The part of WhatsApp: the messages, and until when each number may write in its own words."""
+        lines = self._lines()
+        if not lines and not thread:
+            return None
+        return {
+            "account": account_of(handset.number),
+            "hides_number": handset.hides_number,
+            "windows": {line: self.world.open_until(handset.number, line) for line in lines},
+            "messages": [_message_view(each) for each in thread[-MESSAGES_SHOWN:]],
+        }
+
+    def _unread(self, handset: Handset) -> dict[str, int]:
+        """What came and was not looked at, by tab."""
+        recent = [self.world.calls.get(sid) for sid in handset.calls[-MISSED_SHOWN:]]
+        missed = sum(
+            1
+            for call in recent
+            if call
+            and call.status in MISSED
+            and call.direction != "inbound"
+            and call.created > handset.calls_seen
+        )
+        return {tab: count for tab, count in {**handset.unread, "phone": missed}.items() if count}
+
+    def _joined(self, call: Call) -> list[str]:
+        """Who else is on the line, by name or number."""
+        room = self.switchboard.rooms.of(call)
+        party = room.parties.get(call.sid) if room and room.status == "in-progress" else None
+        if room is None or party is None:
+            return []
+        handsets = [self.world.handset(other.call.handset) for other in room.others(party)]
+        return [handset.name or handset.number for handset in handsets]
 
     def _call_of(self, handset: Handset) -> Call | None:
         return self.world.calls.get(handset.call_sid) if handset.call_sid else None
@@ -198,6 +229,10 @@ class Page:
             "Cache-Control": "no-cache",
         }
         return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
+
+
+def _options(values: Iterable[str]) -> str:
+    return "".join(f'<option value="{escape(value)}">{escape(value)}</option>' for value in values)
 
 
 def _call_view(call: Call) -> Json:
@@ -217,10 +252,11 @@ def _message_view(message: Message) -> Json:
     return {
         "sid": message.sid,
         "mine": message.direction == "inbound",
-        "other": message.to if message.direction == "inbound" else message.from_,
+        "other": (message.to if message.direction == "inbound" else message.from_).removeprefix(WHATSAPP),
         "body": message.body,
-        "whatsapp": message.on_whatsapp,
         "options": [] if message.direction == "inbound" else message.content.get("options", []),
+        "list": message.content.get("button", "") if message.content.get("kind") == LIST else "",
+        "media": message.media,
         "status": message.status,
         "error": message.error_code,
         "at": message.created.isoformat(),

@@ -8,18 +8,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from simulator.attachments import file_answer, parse_file, sample
 from simulator.chats import Account, ChatMessage, Chats, StoredFile
 from simulator.control import Refused, guarded, json_answer, read_body, text_of
 from simulator.records import Json
-from simulator.sound import make_wav
 from simulator.updates import Updates
 from simulator.world import World
 
-# A picture of one pixel: enough to be a file.
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501"
-    "0127 18e3660000000049454e44ae426082".replace(" ", "")
-)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -45,6 +40,8 @@ class People:
             ("POST", one + "tap", self.tap),
             ("POST", one + "voice", self.voice),
             ("POST", one + "photo", self.photo),
+            ("POST", one + "document", self.document),
+            ("GET", "/sim/telegram/files/{file}", self.file),
             ("POST", one + "contact", self.contact),
             ("POST", one + "edit", self.edit),
             ("POST", one + "group", self.group),
@@ -59,7 +56,8 @@ class People:
         if config is None:
             return None
         account = self._chats.account(number)
-        return {"bot": config.name, **account.to_json()}
+        link = f"https://t.me/{config.username}"
+        return {"bot": config.name, "link": link, **account.to_json()}
 
     # --- looking and fate ------------------------------------------------------------------------
 
@@ -149,27 +147,50 @@ class People:
         raise Refused(404, "no such button")
 
     async def voice(self, request: web.Request) -> web.Response:
-        """Send a voice note of ``seconds``; ``text`` is what it would say."""
+        """Send a voice note that is said to last ``seconds``; ``text`` is what it would say."""
         account = self._open(request)
         body = await read_body(request)
         seconds = int(body.get("seconds", 3))
         words = str(body.get("text", ""))
-        file_id = self._keep(make_wav(words, seconds), "voice", "oga", "audio/ogg")
+        _, content_type, data = sample("voice")
+        file_id = self._keep(data, "voice", "oga", content_type)
         voice = {"file_id": file_id, "file_unique_id": file_id[-12:], "duration": seconds}
-        return self._said(account, {"voice": voice | {"mime_type": "audio/ogg"}}, f"🎤 {words}", "voice")
+        content = {"voice": voice | {"mime_type": content_type}}
+        return self._said(account, content, words, "voice", file_id)
 
     async def photo(self, request: web.Request) -> web.Response:
         """Send a picture, perhaps with a ``caption``."""
         account = self._open(request)
         caption = str((await read_body(request)).get("caption", ""))
-        sizes = []
+        _, content_type, data = sample("picture")
+        sizes, file_id = [], ""
         for width in (90, 800):
-            file_id = self._keep(PIXEL, "photos", "jpg", "image/jpeg")
+            file_id = self._keep(data, "photos", "jpg", content_type)
             sizes.append(
                 {"file_id": file_id, "file_unique_id": file_id[-12:], "width": width, "height": width}
             )
         content: Json = {"photo": sizes} | ({"caption": caption} if caption else {})
-        return self._said(account, content, f"🖼 {caption}", "photo")
+        return self._said(account, content, caption, "photo", file_id)
+
+    async def document(self, request: web.Request) -> web.Response:
+        """Send a ``file``, as for a text message, perhaps with a ``caption``."""
+        account = self._open(request)
+        body = await read_body(request)
+        name, content_type, data = parse_file(body.get("file"))
+        caption = str(body.get("caption", ""))
+        file_id = self._keep(data, "documents", name.rpartition(".")[2] or "bin", content_type)
+        document = {"file_id": file_id, "file_unique_id": file_id[-12:], "file_size": len(data)}
+        content: Json = {"document": document | {"file_name": name, "mime_type": content_type}}
+        return self._said(
+            account, content | ({"caption": caption} if caption else {}), caption, "document", file_id
+        )
+
+    async def file(self, request: web.Request) -> web.Response:
+        """A file that a person sent, for the phone page."""
+        found = self._chats.files.get(request.match_info["file"])
+        if found is None:
+            raise Refused(404, "no such file")
+        return file_answer(found.data, found.content_type)
 
     async def contact(self, request: web.Request) -> web.Response:
         """Share a contact: one's own, or with ``own`` false somebody else's (``number``)."""
@@ -226,8 +247,11 @@ class People:
             raise Refused(409, "this person has not started the bot, or has blocked it")
         return account
 
-    def _said(self, account: Account, content: Json, shown: str = "", kind: str = "text") -> web.Response:
-        message = ChatMessage(self._chats.next_message(), True, shown or str(content["text"]), kind=kind)
+    def _said(
+        self, account: Account, content: Json, shown: str = "", kind: str = "text", file: str = ""
+    ) -> web.Response:
+        text = shown or str(content.get("text", ""))
+        message = ChatMessage(self._chats.next_message(), True, text, kind=kind, file=file)
         account.messages.append(message)
         update_id = self._updates.post(account.id, "message", self._content(account, message) | content)
         self._world.touch()

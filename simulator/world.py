@@ -122,8 +122,13 @@ class World:
 
     def is_open(self, number: str, line: str) -> bool:
         """Whether free text may go from ``line`` to a handset on WhatsApp: it wrote there within 24 hours."""
-        heard = self.heard.get((self.number_of(number), line.removeprefix(WHATSAPP)))
-        return heard is not None and now() - heard < WINDOW
+        until = self.open_until(self.number_of(number), line.removeprefix(WHATSAPP))
+        return until is not None and now() < until
+
+    def open_until(self, number: str, line: str) -> datetime | None:
+        """When the time ends in which free text may go from ``line`` to a handset; None if it never began."""
+        heard = self.heard.get((number, line))
+        return heard + WINDOW if heard else None
 
     def set_window(self, number: str, *, is_open: bool) -> None:
         """Open or close the time in which free text may go to a handset, from every number."""
@@ -132,6 +137,7 @@ class World:
                 self.heard[(number, line)] = now()
             else:
                 self.heard.pop((number, line), None)
+        self.touch()
 
     def set_error(self, number: str, rule: Json) -> None:
         """What goes wrong for ``number``: ``create`` and ``message`` codes, ``call`` outcome with ``sip``.

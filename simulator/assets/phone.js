@@ -9,7 +9,13 @@ let muted = localStorage.getItem("muted") === "yes";
 // How much of which call was already spoken aloud; a call found in mid-sentence is not read from its start.
 const heard = new Map();
 
-const chosen = () => decodeURIComponent(location.hash.slice(1));
+const TABS = ["phone", "sms", "whatsapp", "telegram", "mail"];
+
+// The address says which handset is open, and which tab of it: #%2B6281…/sms
+const chosen = () => decodeURIComponent(location.hash.slice(1).split("/")[0]);
+const tabOf = () => { const name = location.hash.split("/")[1]; return TABS.includes(name) ? name : "phone"; };
+const show = (number, tab) => { location.hash = number ? `${encodeURIComponent(number)}/${tab}` : ""; };
+const total = (unread) => Object.values(unread).reduce((sum, each) => sum + each, 0);
 
 // Talking with the simulator
 
@@ -29,8 +35,10 @@ async function send(path, body, method = "POST") {
 const act = (what, body) => send(`/sim/handsets/${encodeURIComponent(chosen())}/${what}`, body);
 
 function connect() {
+  if (stream && stream.number === chosen()) return;
   if (stream) stream.close();
   stream = new EventSource(`/sim/live?open=${encodeURIComponent(chosen())}`);
+  stream.number = chosen();
   stream.onopen = () => { $("lost").hidden = true; };
   stream.onerror = () => { $("lost").hidden = false; };
   stream.onmessage = (event) => { view = JSON.parse(event.data); draw(); };
@@ -85,7 +93,12 @@ function listRow(handset) {
   row.type = "button";
   row.dataset.number = handset.number;
   row.setAttribute("aria-current", String(handset.number === chosen()));
-  row.onclick = () => { location.hash = encodeURIComponent(handset.number); $("phone").focus(); };
+  row.onclick = () => {
+    // What is new is shown at once.
+    const tab = handset.number !== chosen() && TABS.find((each) => handset.unread[each] && each !== "phone");
+    show(handset.number, tab || tabOf());
+    $("phone").focus();
+  };
   // Letters in place of a flag: half of all machines have no flags in their fonts.
   const sign = make("span", handset.country || "☎", "flag");
   sign.setAttribute("aria-hidden", "true");
@@ -103,7 +116,8 @@ function listRow(handset) {
 function badge(handset) {
   if (handset.call === "ringing" && handset.direction !== "inbound") return make("span", "rings", "badge");
   if (handset.call) return make("span", "in a call", "badge talk");
-  return handset.unread ? make("span", `${handset.unread} new`, "badge") : make("span");
+  const unread = total(handset.unread);
+  return unread ? make("span", `${unread} new`, "badge") : make("span");
 }
 
 function languageName(code) {
@@ -124,10 +138,10 @@ function drawPhone() {
   $("note").hidden = !open.note;
   $("note").textContent = open.note;
   drawCall(open);
-  drawTexts(open);
   document.dispatchEvent(new CustomEvent("phone", { detail: open }));
   drawEarlier(open);
-  if (open.unread && !document.hidden) act("read");
+  drawTabs(open);
+  if (open.unread[tabOf()] && !document.hidden) act("read", { tab: tabOf() });
 }
 
 function drawCall(open) {
@@ -152,7 +166,7 @@ function drawCall(open) {
 }
 
 function mayspeak(live) {
-  if (live.doing === "record" || live.doing === "speech") return true;
+  if (["record", "speech", "talk"].includes(live.doing)) return true;
   const last = live.steps.filter((step) => step.kind === "gather" || step.kind === "document").pop();
   return Boolean(last && last.kind === "gather" && last.input.includes("speech"));
 }
@@ -160,6 +174,9 @@ function mayspeak(live) {
 function doing(live) {
   if (live.status === "ringing") return live.direction === "inbound" ? `Calling ${live.other}…` : "Ringing…";
   if (live.status !== "in-progress") return "Connecting…";
+  if (live.doing === "talk") return live.joined.length ? `Talking with ${live.joined.join(", ")}` : "Alone on the line";
+  if (live.doing === "waiting") return "Waiting for somebody to come on the line";
+  if (live.doing === "dial") return "The other phone rings";
   return { record: "Recording: speak now", speech: "Recording…", gather: "Waiting for a key" }[live.doing] || "In a call";
 }
 
@@ -174,41 +191,57 @@ function stepLine(step) {
     case "record": return line(step.beep ? "beep – recording" : "recording");
     case "recording": return line(`recording kept, ${step.seconds} s`);
     case "no-input": return line("no answer was given");
+    case "dial": return line("being put through");
+    case "music": return line("♪ music while waiting", "them");
+    case "joined": return line("somebody is on the line");
+    case "heard": return line(step.text || "(spoken into the microphone)", "them");
+    case "hold": return line("put on hold");
+    case "unhold": return line("back on the line");
+    case "left": return line("nobody else is on the line any more");
     case "reject": return line("the call was refused");
     case "error": return line(`error ${step.code}: ${step.reason}`);
-    case "hangup": return line({ callee: "you hung up", document: "the other side hung up", api: "the other side ended the call", limit: "the longest time was reached" }[step.by] || "ended");
+    case "hangup": return line({ callee: "you hung up", document: "the other side hung up", other: "the other side hung up", api: "the other side ended the call", limit: "the longest time was reached" }[step.by] || "ended");
     default: return null;
   }
 }
 
-function drawTexts(open) {
-  $("no-texts").hidden = open.messages.length > 0;
-  const box = $("texts");
-  const before = box.dataset.drawn;
-  redraw(box, open.messages, () => open.messages.map((message) => {
-    const item = make("li", "", message.mine ? "me" : "them");
-    const body = make("span", message.body || "(removed)");
-    body.dir = "auto";
-    const state = message.mine ? "sent" : message.status + (message.error ? ` (${message.error})` : "");
-    item.append(body, taps(message), make("span", `${clock(message.at)} · ${message.other} · ${state}`, "when"));
-    return item;
-  }));
-  if (box.dataset.drawn !== before) box.scrollTop = box.scrollHeight;
+// Tabs: what the simulator was not configured for has none.
+function drawTabs(open) {
+  const there = { phone: true, sms: $("to").options.length > 0, whatsapp: open.whatsapp, telegram: open.telegram, mail: open.mail };
+  const current = there[tabOf()] ? tabOf() : "phone";
+  for (const name of TABS) {
+    const tab = $(`tab-${name}`);
+    const unread = open.unread[name] || 0;
+    tab.hidden = !there[name];
+    tab.setAttribute("aria-selected", String(name === current));
+    tab.tabIndex = name === current ? 0 : -1;
+    const count = tab.querySelector(".count");
+    count.textContent = unread && name !== current ? unread : "";
+    count.title = count.textContent ? `${unread} new` : "";
+    const panel = $(`panel-${name}`);
+    if (panel.hidden !== (name !== current)) {
+      panel.hidden = name !== current;
+      if (!panel.hidden) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+      const thread = panel.querySelector(".thread");
+      if (thread) thread.scrollTop = thread.scrollHeight;
+    }
+  }
 }
 
-// The buttons, or the entries of the list, of a WhatsApp message.
-function taps(message) {
-  const row = make("div", "", "buttons");
-  row.append(...message.options.map((option, index) => {
-    const button = make("button", option.title, "quiet");
-    button.type = "button";
-    button.dir = "auto";
-    if (option.description) button.title = option.description;
-    button.onclick = () => send("/sim/tap", { message: message.sid, index });
-    return button;
-  }));
-  return row;
-}
+$("tabs").onclick = (event) => {
+  const tab = event.target.closest("[role=tab]");
+  if (tab) show(chosen(), tab.id.slice(4));
+};
+$("tabs").onkeydown = (event) => {
+  const there = TABS.filter((name) => !$(`tab-${name}`).hidden);
+  const at = there.indexOf(document.activeElement.id.slice(4));
+  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: there.length - 1 }[event.key];
+  if (at < 0 || next === undefined) return;
+  event.preventDefault();
+  const name = there[(next + there.length) % there.length];
+  show(chosen(), name);
+  $(`tab-${name}`).focus();
+};
 
 function drawEarlier(open) {
   $("no-calls").hidden = open.calls.length > 0;
@@ -284,6 +317,8 @@ function sound(open, live) {
     const now = turn;
     const next = (work) => { queue = queue.then(() => (now === turn && !muted ? work() : undefined)); };
     if (step.kind === "say") next(() => say(step.text, step.language));
+    if (step.kind === "heard") next(() => say(step.text, open.language || "en"));
+    if (step.kind === "joined") next(() => beep(700, 0.2));
     if (step.kind === "play") next(() => play(`/sim/audio/${step.audio}`));
     if (step.kind === "record" && step.beep) next(() => beep(1000, 0.4));
   }
@@ -394,7 +429,7 @@ $("answer").onclick = () => { audible(); act("answer"); };
 $("decline").onclick = () => act("decline");
 $("voicemail").onclick = () => act("answer", { by: "machine" });
 $("hangup").onclick = () => act("hangup");
-$("back").onclick = () => { location.hash = ""; };
+$("back").onclick = () => show("", "");
 $("microphone").onclick = listen;
 $("words").oninput = () => act("breathe", { on: $("words").value !== "" });
 $("speech").onsubmit = (event) => {
@@ -406,14 +441,6 @@ $("hotline").onsubmit = (event) => {
   event.preventDefault();
   audible();
   send("/sim/call", { from: chosen(), to: $("callee").value, script: "manual" });
-};
-$("compose").onsubmit = async (event) => {
-  event.preventDefault();
-  const done = await send("/sim/sms", { from: chosen(), to: $("to").value, body: $("text").value });
-  if (done) $("text").value = "";
-};
-$("text").onkeydown = (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("compose").requestSubmit(); }
 };
 $("script").onchange = () => send(`/sim/handsets/${encodeURIComponent(chosen())}`, { script: $("script").value }, "PATCH");
 $("mute").onclick = () => { muted = !muted; localStorage.setItem("muted", muted ? "yes" : "no"); drawMute(); if (muted) hush(speaking); draw(); };
@@ -432,7 +459,21 @@ for (const button of document.querySelectorAll("[data-action]")) {
   };
 }
 
-window.addEventListener("hashchange", () => { connect(); draw(); });
+// What was half written on one phone is not sent from another.
+const drafts = new Map();
+let held = chosen();
+
+function keepDrafts() {
+  if (held === chosen()) return;
+  const fields = [...document.querySelectorAll("#body textarea, #body input:not([type=number], [type=checkbox], [type=file])")];
+  drafts.set(held, fields.map((field) => field.value));
+  held = chosen();
+  const kept = drafts.get(held) || [];
+  fields.forEach((field, index) => { field.value = kept[index] || ""; });
+  document.dispatchEvent(new Event("changed-hands"));
+}
+
+window.addEventListener("hashchange", () => { keepDrafts(); connect(); draw(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) draw(); });
 drawMute();
 connect();

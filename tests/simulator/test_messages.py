@@ -280,6 +280,6 @@ def test_what_the_customer_deletes_stays_on_the_phone_over_a_restart(
         ) as stream:
             line = next(stream.iter_lines())
         view = json.loads(line.removeprefix(b"data: "))
-        assert [each["body"] for each in view["open"]["messages"]] == ["one", "two"]
+        assert [each["body"] for each in view["open"]["texts"]] == ["one", "two"]
     finally:
         again.stop()

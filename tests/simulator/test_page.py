@@ -95,11 +95,12 @@ def test_texts_of_both_directions_stand_in_one_thread_on_a_small_screen(
     page = browser(viewport=PHONE)
     page.goto(phone.url)
     page.get_by_role("button", name="Siti").click()
+    page.get_by_role("tab", name="SMS").click()
     page.get_by_label("Write a message").fill("<b>Halo</b>")
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#texts li")).to_have_count(2)
     expect(page.locator("#texts li").first).to_contain_text("<b>Halo</b>")
-    assert page.evaluate("getComputedStyle(document.querySelector('#texts .them span')).direction") == "rtl"
+    assert page.evaluate("getComputedStyle(document.querySelector('#texts .them .words')).direction") == "rtl"
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
