@@ -84,6 +84,7 @@ POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
         "console.case_note": _SUPERVISORS,
         "console.case_answer": _SUPERVISORS,
         "console.case_severity": _SUPERVISORS,
+        "console.case_circumstances": _SUPERVISORS,
         "console.case_move": _SUPERVISORS,
         "console.case_undo": _SUPERVISORS,
         "console.recording": _SUPERVISORS,

@@ -73,6 +73,9 @@ def _door() -> Blueprint:
     door.add_url_rule("/cases/<case_id>/note", "case_note", cases.note, methods=post)
     door.add_url_rule("/cases/<case_id>/answer", "case_answer", cases.answer_worker, methods=post)
     door.add_url_rule("/cases/<case_id>/severity", "case_severity", cases.severity, methods=post)
+    door.add_url_rule(
+        "/cases/<case_id>/circumstances", "case_circumstances", cases.circumstances, methods=post
+    )
     door.add_url_rule("/cases/<case_id>/move", "case_move", cases.move, methods=post)
     door.add_url_rule("/cases/<case_id>/undo", "case_undo", cases.undo, methods=post)
     door.add_url_rule("/recordings/<recording_id>", "recording", recordings.play, methods=get)

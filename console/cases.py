@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from bot import handoff
 from bot.cases import actions, desk, lifecycle, queue
-from bot.cases.lifecycle import CaseState, Severity
+from bot.cases.lifecycle import CaseState, Ground, Severity
 from bot.clock import wall_time
 from bot.errors import ConflictError, InputError
 from bot.privacy import access
@@ -83,6 +83,13 @@ def severity(case_id: str) -> ResponseReturnValue:
     )
 
 
+def circumstances(case_id: str) -> ResponseReturnValue:
+    """Raise the severity by one level because of who is concerned or accused."""
+    grounds = frozenset(_choice(Ground, word) for word in request.form.getlist("grounds"))
+    done = "One level graver; the clocks follow."
+    return _do(case_id, actions.WeighCircumstances(grounds), done, _Draft(grounds=grounds))
+
+
 def move(case_id: str) -> ResponseReturnValue:
     """Move the case along its lifecycle."""
     to = _choice(CaseState, request.form.get("to", ""))
@@ -107,6 +114,7 @@ class _Draft:
     reason: str = field(default="", repr=False)
     to: CaseState | None = None
     severity: Severity | None = None
+    grounds: frozenset[Ground] = frozenset()
 
 
 def _do(case_id: str, action: actions.Action, done: str, draft: _Draft | None = None) -> ResponseReturnValue:

@@ -10,16 +10,29 @@ from babel import Locale, UnknownLocaleError
 from flask import Flask, current_app
 
 from bot.agents import AgentState
-from bot.cases.lifecycle import CaseState, ClockName, Need, Severity
+from bot.cases.deliveries import Delivery
+from bot.cases.lifecycle import CaseState, ClockName, Ground, Need, Severity
 from bot.errors import EngineError
 from bot.flow.model import Flow, Kind, Step
 from bot.messages import Channel
 from bot.service import Service
+from console.failures import why
 from console.session import person
 
 SEVERITIES: Final[Mapping[str, str]] = MappingProxyType(
     {Severity.S1: "critical", Severity.S2: "high", Severity.S3: "medium", Severity.S4: "low"}
 )
+GROUNDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Ground.MINOR: "A child or young worker",
+        Ground.MIGRANT: "A migrant worker",
+        Ground.PREGNANT: "A pregnant worker",
+        Ground.DORMITORY: "Lives in the employer's dormitory",
+        Ground.REPEAT: "Three or more reports of this site in 30 days",
+        Ground.SUPERVISOR_ACCUSED: "A superior is accused",
+    }
+)
+"""What makes a case graver than its kind (:func:`bot.cases.lifecycle.raise_severity`)."""
 STATES: Final[Mapping[str, str]] = MappingProxyType(
     {
         CaseState.RECEIVED: "Received",
@@ -81,6 +94,7 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
         "reviewed": "Marked as reviewed",
         "note": "Note",
         "severity": "Severity changed",
+        "circumstances": "Graver by its circumstances",
         "state": "Moved",
         "undo": "Last move taken back",
         "severity_raised": "Something graver was reported",
@@ -88,6 +102,20 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
         "worker_wrote": "The worker wrote",
         "answered_worker": "Answer sent to the worker",
         "audit_integrity_alert": "Three workers of this audit were told what to say, or questioned afterwards",
+    }
+)
+DELIVERIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Delivery.QUEUED: "waits to be sent",
+        Delivery.AGAIN: "did not get through yet, is tried again",
+        Delivery.SENDING: "is being sent",
+        Delivery.UNKNOWN: "perhaps sent; the provider is being asked",
+        Delivery.WAITING: "waits for the worker's next message",
+        Delivery.SENT: "sent",
+        Delivery.DELIVERED: "delivered",
+        Delivery.READ: "read",
+        Delivery.FAILED: "not delivered",
+        Delivery.CANCELLED: "not sent: it meant nothing any more",
     }
 )
 AGENT_STATES: Final[Mapping[str, str]] = MappingProxyType(
@@ -113,6 +141,7 @@ def install(app: Flask) -> None:
     app.jinja_env.filters["words"] = words
     app.jinja_env.filters["language"] = language
     app.jinja_env.filters["way"] = way
+    app.jinja_env.filters["why"] = why
     app.jinja_env.globals["labels"] = {
         "severities": SEVERITIES,
         "states": STATES,
@@ -122,6 +151,8 @@ def install(app: Flask) -> None:
         "happenings": HAPPENINGS,
         "channels": CHANNELS,
         "agent_states": AGENT_STATES,
+        "deliveries": DELIVERIES,
+        "grounds": GROUNDS,
     }
     app.context_processor(lambda: {"visitor": person()})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from bot import handoff
 from bot.cases import lifecycle
 from bot.cases.course import Stay, stays_of, undo, ways
-from bot.cases.desk import case_row, events_of
-from bot.cases.lifecycle import CaseState, Need, Severity
+from bot.cases.desk import WEIGHED, case_row, events_of, is_weighed
+from bot.cases.lifecycle import CaseState, Ground, Need, Severity
 from bot.errors import ConflictError, InputError, NotFound
 from bot.ids import new_id
 from bot.privacy.seal import Sealer
@@ -57,6 +57,13 @@ class ChangeSeverity:
 
 
 @dataclass(frozen=True, slots=True)
+class WeighCircumstances:
+    """One level graver, because of who is concerned or who is accused; once for a case."""
+
+    grounds: frozenset[Ground]
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """Another state; some ways ask for a reason in words."""
 
@@ -69,7 +76,7 @@ class TakeBack:
     """Undo the last change of state."""
 
 
-Action = Take | MarkReviewed | AddNote | AnswerWorker | ChangeSeverity | Move | TakeBack
+Action = Take | MarkReviewed | AddNote | AnswerWorker | ChangeSeverity | WeighCircumstances | Move | TakeBack
 
 
 def act(
@@ -134,6 +141,8 @@ def _change(
             return _Change("answered_worker")
         case ChangeSeverity(to):
             return _severity(row, to, now)
+        case WeighCircumstances(grounds):
+            return _weighed(row, events, grounds, now)
         case Move(to, note):
             return _moved(connection, row, stays_of(row, events), to, note, now)
         case TakeBack():
@@ -202,6 +211,18 @@ def _severity(row: Row[Any], to: Severity, now: datetime) -> _Change:
     elif to is Severity.S1:
         values["review_due_at"] = now + lifecycle.DAILY
     return _Change("severity", detail=f"{row.severity}>{to}", values=values)
+
+
+def _weighed(row: Row[Any], events: list[Row[Any]], grounds: frozenset[Ground], now: datetime) -> _Change:
+    if not grounds:
+        raise InputError("say which circumstances make it graver", code="grounds_missing")
+    if is_weighed(events):
+        raise InputError("circumstances have raised this case already", code="grounds_again")
+    severity = Severity(row.severity)
+    change = _severity(row, lifecycle.raise_severity(severity, grounds), now)
+    # What a worker is stands in the sealed note and not in a column that is counted.
+    words = ", ".join(sorted(ground.value.replace("_", " ") for ground in grounds))
+    return replace(change, kind=WEIGHED, note=words)
 
 
 def _moved_along(new: datetime | None, old: datetime | None, kept: datetime | None) -> datetime | None:

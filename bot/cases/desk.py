@@ -6,15 +6,16 @@ a worker, because none is ever opened here. Instants are UTC; ``now`` is the ser
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, or_, select
 
-from bot.cases import files
+from bot.cases import deliveries, files
 from bot.cases.course import Undo, stays_of, undo, ways
+from bot.cases.deliveries import Delivery, Turn
 from bot.cases.files import File
 from bot.cases.lifecycle import CaseState, ClockName, Severity, Transition
 from bot.cases.masking import mask
@@ -45,6 +46,8 @@ from bot.storage.tables import (
 )
 
 UNREADABLE: Final = "[this text cannot be opened: please tell the operator]"
+WEIGHED: Final = "circumstances"
+"""The kind of the event that circumstances made a case graver."""
 MESSAGES: Final = 200
 """How many messages of a transcript are read at once."""
 
@@ -135,6 +138,8 @@ class CaseDetail:
     ways: tuple[Transition, ...]
     """The changes of state that are allowed now."""
     undo: Undo | None
+    weighed: bool
+    """Circumstances have raised the severity already."""
 
 
 def detail(connection: Connection, sealer: Sealer, case_id: str, now: datetime) -> CaseDetail:
@@ -176,6 +181,7 @@ def detail(connection: Connection, sealer: Sealer, case_id: str, now: datetime) 
         events=tuple(_happening(sealer, event) for event in events),
         ways=ways(connection, row, stays),
         undo=undo(stays, now),
+        weighed=is_weighed(events),
     )
 
 
@@ -186,7 +192,12 @@ class Spoken:
     id: str
     direction: str
     channel: str
-    status: str | None
+    delivery: Delivery | None
+    """How far it came; None for what the worker said, and for what was said in a call."""
+    error_code: str | None
+    """The provider's own word for the last failure, if there was one."""
+    turn: Turn | None
+    """How the conversation came to be here, where it was elsewhere with the message before."""
     text: str = field(repr=False)
     at: datetime
     files: tuple[File, ...] = ()
@@ -212,12 +223,16 @@ def transcript(
     found = files.of_messages(
         connection, ids, lambda context, sealed: _read(sealer, context, sealed, own, row.country_hint)
     )
+    became = deliveries.of_messages(connection, rows)
+    turns = deliveries.turns(rows, became)
     said = (
         Spoken(
             id=m.id,
             direction=m.direction,
             channel=m.channel,
-            status=m.status,
+            delivery=became.get(m.id),
+            error_code=m.error_code,
+            turn=turns.get(m.id),
             text=_read(sealer, f"message.body_sealed:{m.id}", m.body_sealed, own, row.country_hint),
             at=m.created_at,
             files=found.get(m.id, ()),
@@ -353,6 +368,11 @@ def events_of(connection: Connection, case_id: str) -> list[Row[Any]]:
         _event.outerjoin(_staff, _event.c.staff_id == _staff.c.id)
     )
     return list(connection.execute(query.where(_event.c.case_id == case_id).order_by(_event.c.id)))
+
+
+def is_weighed(events: Iterable[Row[Any]]) -> bool:
+    """Whether circumstances have raised a case's severity already."""
+    return any(event.kind == WEIGHED for event in events)
 
 
 def _happening(sealer: Sealer, row: Row[Any]) -> Happening:

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from bot.cases.lifecycle import CaseState, Severity
 from bot.clock import FrozenClock
 from bot.ids import new_id
+from bot.outbox import queue_row
 from bot.service import Service
 from bot.staff import Role
 from bot.storage.tables import (
@@ -22,6 +23,8 @@ from bot.storage.tables import (
     Conversation,
     Heartbeat,
     Incident,
+    Message,
+    Outbox,
     RecordingRow,
     table,
 )
@@ -52,7 +55,8 @@ def do(somebody: Visitor, case: Planted, action: str, **fields: str) -> TestResp
 def readings(service: Service) -> list[tuple[str, str]]:
     """What the access log says, in order."""
     with service.database.read() as connection:
-        rows = connection.execute(select(_log.c.action, _log.c.object_id).order_by(_log.c.id))
+        query = select(_log.c.action, _log.c.object_id).where(_log.c.action != "add_staff")
+        rows = connection.execute(query.order_by(_log.c.id))
         return [(row.action, row.object_id) for row in rows]
 
 
@@ -406,3 +410,115 @@ def test_somebody_whose_role_has_no_page_yet_is_told(signed_in: SignedIn) -> Non
     page = signed_in(Role.AUDITOR).get("/console/")
     assert page.status_code == 200
     assert "There is no page for this role" in page.text
+
+
+# --- what became of what was written ----------------------------------------------------------------
+
+
+def write(
+    service: Service,
+    case: Planted,
+    state: str,
+    *,
+    channel: str = "sms",
+    direction: str = "out",
+    tries: int = 0,
+    status: str | None = None,
+    code: str | None = None,
+    minute: int = 1,
+) -> None:
+    """One message more in the conversation of a case, as it stands in the outbox."""
+    message, now = new_id(), service.clock.now() + timedelta(minutes=minute)
+    body = service.sealer.seal_text(f"message.body_sealed:{message}", "Words")
+    row = {"conversation_id": case.conversation_id, "address_id": case.address_id}
+    sealed = {"body_sealed": body, "status": status, "error_code": code, "status_rank": 0}
+    values = row | sealed | {"channel": channel, "direction": direction, "created_at": now}
+    with service.database.write() as connection:
+        connection.execute(insert(table(Message)).values(id=message, **values))
+        if direction == "out":
+            queued = queue_row(message, case.address_id, channel, now)
+            connection.execute(insert(table(Outbox)).values(queued | {"state": state, "tries": tries}))
+
+
+@pytest.mark.parametrize(
+    ("state", "tries", "status", "code", "words"),
+    [
+        ("queued", 0, None, None, "waits to be sent"),
+        ("leased", 0, None, None, "waits to be sent"),
+        ("queued", 1, "queued", "30003", "is tried again (the phone was off or out of reach)"),
+        ("sending", 1, None, None, "is being sent"),
+        ("unknown", 1, None, None, "perhaps sent; the provider is being asked"),
+        ("waiting", 0, "failed", "63016", "waits for the worker&#39;s next message"),
+        ("sent", 1, "queued", None, "· sent<"),
+        ("sent", 1, "delivered", None, "· delivered<"),
+        ("sent", 1, "read", None, "· read<"),
+        ("sent", 1, "undelivered", "30006", "not delivered (there is nobody at this number or account)"),
+        ("failed", 8, "failed", "21610", "not delivered (the worker&#39;s provider lets nothing of ours"),
+        ("failed", 8, "failed", "5.2.2", "not delivered (the mailbox is full)"),
+        ("failed", 8, "failed", "99999", "not delivered (the provider&#39;s reason is 99999)"),
+        ("failed", 8, "failed", None, "not delivered (the reason is not known)"),
+        ("cancelled", 0, None, None, "not sent: it meant nothing any more"),
+    ],
+)
+def test_a_supervisor_reads_in_words_what_became_of_a_text(
+    service: Service,
+    supervisor: Visitor,
+    case: Planted,
+    state: str,
+    tries: int,
+    status: str | None,
+    code: str | None,
+    words: str,
+) -> None:
+    write(service, case, state, tries=tries, status=status, code=code)
+    assert words in supervisor.get(page_of(case)).text
+
+
+def test_a_talk_that_went_on_elsewhere_reads_as_one_thread(
+    service: Service, supervisor: Visitor, case: Planted
+) -> None:
+    write(service, case, "", channel="telegram", direction="in")
+    write(service, case, "sent", channel="telegram", status="delivered", minute=2)
+    write(service, case, "", channel="voice", direction="in", minute=3)
+    page = supervisor.get(page_of(case)).text
+    first, second = page.index("Went on by Telegram<"), page.index("Went on by Telephone<")
+    assert first < second
+    assert page.count("Went on") == 2
+
+
+def test_a_talk_that_fell_back_says_why_it_went_on_elsewhere(
+    service: Service, supervisor: Visitor, case: Planted
+) -> None:
+    write(service, case, "failed", status="failed", code="30005")
+    write(service, case, "cancelled", minute=2)
+    write(service, case, "sent", channel="email", status="sent", minute=3)
+    page = supervisor.get(page_of(case)).text
+    assert "Not delivered, so it went on by E-mail, as the worker had allowed" in page
+
+
+# --- circumstances ----------------------------------------------------------------------------------
+
+
+def test_circumstances_raise_a_case_by_one_level_and_only_once(
+    service: Service, supervisor: Visitor, case: Planted
+) -> None:
+    assert "One level graver, because of" in supervisor.get(page_of(case)).text
+    data = {**hidden(supervisor.get(page_of(case)).text), "grounds": ["minor", "dormitory"]}
+    path = f"{page_of(case)}/circumstances"
+    page = supervisor.client.post(path, data=data, follow_redirects=True).text
+    assert "One level graver; the clocks follow." in page
+    assert "Graver by its circumstances: S2 → S1" in page
+    assert "dormitory, minor" in page
+    assert "One level graver, because of" not in page
+    do(supervisor, case, "severity", severity="S3")
+    again = do(supervisor, case, "circumstances", grounds="migrant")
+    assert again.status_code == 400
+    assert "raised this case already" in again.text
+
+
+@pytest.mark.parametrize(("grounds", "told"), [("", "Say which circumstances"), ("rich", "not one of")])
+def test_circumstances_must_be_named(supervisor: Visitor, case: Planted, grounds: str, told: str) -> None:
+    fields = {"grounds": grounds} if grounds else {}
+    refused = do(supervisor, case, "circumstances", **fields)
+    assert refused.status_code == 400
+    assert told.lower() in refused.text.lower()
