@@ -137,13 +137,13 @@ class Switchboard:
         if verb.caller_id not in ours and self._world.owned(verb.caller_id) is None:
             raise TwimlError(13214, "<Dial> has a callerId that is not owned")
         bridge = Bridge(line, self.rooms.private())
-        for number in verb.targets:
+        whispers = [_whisper(number, documents) for number in verb.targets]
+        requests = [_child_request(verb, number, documents) for number in verb.targets]
+        for number, whisper, request in zip(verb.targets, whispers, requests, strict=True):
             call = Call(new_sid("CA"), "outbound-dial", number.number, verb.caller_id or parent.handset)
-            call.parent_sid, call.request = parent.sid, _child_request(verb, number, documents)
+            call.parent_sid, call.request = parent.sid, request
             live = self._connect(call, self._script_for(number.number))
-            live.bridge = bridge
-            if number.url is not None:
-                live.whisper = Source(documents.resolve(number.url, 13221), number.method)
+            live.bridge, live.whisper = bridge, whisper
             bridge.children.append(call)
             self._start(live, self._place(live))
         return bridge
@@ -429,6 +429,10 @@ def _child_request(verb: twiml.Dial, number: twiml.Number, documents: Documents)
         request["StatusCallbackMethod"] = [number.status_method]
         request["StatusCallbackEvent"] = list(number.status_events)
     return request
+
+
+def _whisper(number: twiml.Number, documents: Documents) -> Source | None:
+    return None if number.url is None else Source(documents.resolve(number.url, 13221), number.method)
 
 
 def first_source(request: dict[str, list[str]]) -> Source:

@@ -354,6 +354,7 @@ class Interpreter:
         finally:
             outcome.append(bridge.outcome())
             self._exchange.release(bridge)
+            self._line.settle()
 
     def _party(self, verb: twiml.Dial, terms: twiml.Conference) -> Party:
         return Party(self._call, self._line, self._callee, terms, self._music, verb.hangup_on_star)

@@ -74,6 +74,8 @@ class Room:
     reason: str | None = None
     callback: tuple[str, str, frozenset[str]] | None = None
     sequence: int = 0
+    first: str = ""
+    """The number of the first to come, on which the misfortune of all its events hangs."""
 
     # Coming and going
 
@@ -88,8 +90,10 @@ class Room:
             url = resolve(terms.status_callback, 11100)
             self.callback = (url, terms.status_method, frozenset(terms.status_events))
         party.muted = terms.muted
+        self.first = self.first or party.call.handset
         self._beep(terms.beep in ("true", "onEnter"))
         self.parties[party.call.sid] = party
+        self.rooms.where[party.call.sid] = self
         self._report("join", party)
         self._open()
         self._introduce()
@@ -98,6 +102,7 @@ class Room:
         """Let ``party`` out, and close the room if that ends it."""
         if self.parties.pop(party.call.sid, None) is None:
             return
+        self.rooms.where.pop(party.call.sid, None)
         party.line.settle()
         party.call.note("left", room=self.sid)
         self._report("leave", party, **_parting(party, closed=self.status == "completed"))
@@ -174,12 +179,17 @@ class Room:
             await party.line.linger(WITHOUT_END)
             return
         music = asyncio.ensure_future(party.music.play(source))
-        music.add_done_callback(lambda done: None if done.cancelled() else party.line.turn())
+        music.add_done_callback(lambda _: self._music_over(party))
         try:
             await party.line.linger(WITHOUT_END)
         finally:
             if await _has_ended(music):
                 party.played = source
+
+    def _music_over(self, party: Party) -> None:
+        """Wake the one who waited, unless the music was over because she has left."""
+        if party.call.sid in self.parties:
+            party.line.turn()
 
     def _waiting_music(self, party: Party) -> Source:
         url = party.terms.wait_url
@@ -269,8 +279,7 @@ class Room:
             **(_describe(party) if party else {}),
             **extra,
         }
-        number = party.call.handset if party else ""
-        request = Request(url, tuple(params.items()), "callback", self.sid, number, method)
+        request = Request(url, tuple(params.items()), "callback", self.sid, self.first, method)
         self.rooms.webhooks.post(request)
 
 
@@ -284,11 +293,15 @@ EVENT_NAMES = {
 
 @dataclass(eq=False)
 class Rooms:
-    """All rooms of one world; only named ones are remembered after they have closed."""
+    """All rooms of one world; only named ones are remembered after they have closed.
+
+    ``where`` is the room of each call that is in one.
+    """
 
     world: World
     webhooks: Webhooks
     known: dict[str, Room] = field(default_factory=dict)
+    where: dict[str, Room] = field(default_factory=dict)
     _open: dict[str, Room] = field(default_factory=dict)
 
     def named(self, name: str) -> Room:
@@ -306,8 +319,8 @@ class Rooms:
         return Room("", self)
 
     def of(self, call: Call) -> Room | None:
-        """The conference in which ``call`` is."""
-        return next((room for room in self._open.values() if call.sid in room.parties), None)
+        """The room in which ``call`` is."""
+        return self.where.get(call.sid)
 
     def forget(self, room: Room) -> None:
         """The name of a closed room is free again."""
@@ -317,6 +330,7 @@ class Rooms:
     def clear(self) -> None:
         """Forget all rooms."""
         self.known.clear()
+        self.where.clear()
         self._open.clear()
 
 
