@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bot import contacts, effects, incidents, line, media, moving, safety, steps, transcript, transfers
+from bot import contacts, effects, incidents, line, links, media, moving, safety, steps, transcript, transfers
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -170,6 +170,7 @@ def _call_of(
         return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
     if inbound.sender is None:
         facts = _hotline_facts(None, inbound.country) | {"reachable": "no"}
+        facts |= _may_have_code(connection, service, inbound.line, now)
         return _Call(HOTLINE, facts, standing, None)
     known = contacts.remember(connection, service.sealer, inbound.sender, now, inbound.country)
     standing = replace(standing, address_id=known.id)
@@ -181,7 +182,16 @@ def _call_of(
             return _Call(CALLBACK, safety.facts(expected[0], "returned"), standing, check)
         # Whoever returns a call of ours need not be the one whom we called: the greeting is as neutral.
         trigger = "missed" if safety.has_rung(connection, known.id) else trigger
-    return _Call(HOTLINE, _hotline_facts(known.language, known.country, trigger), standing, None)
+    facts = _hotline_facts(known.language, known.country, trigger)
+    facts |= _may_have_code(connection, service, inbound.line, now)
+    return _Call(HOTLINE, facts, standing, None)
+
+
+def _may_have_code(connection: Connection, service: Service, number: str, now: datetime) -> dict[str, str]:
+    """Whether a caller is asked for a code: where one was shown that is still good, and on the numbers from
+    which we call workers, because one of them may call from another telephone."""
+    asks = number in service.settings.twilio_voice_from or links.any_open(connection, now)
+    return {"code_open": "yes"} if asks else {}
 
 
 def _hotline_facts(spoken: str | None, country: str | None, trigger: str = "call") -> dict[str, str]:

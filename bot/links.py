@@ -49,6 +49,8 @@ MOST_WRONG_FOR_AUDIT: Final = 10
 """The same over all places, for the pass-words of one audit."""
 ASKED_AT: Final = frozenset(("link_code", "card_number"))
 """Questions of the hotline at which such digits can be keyed in a call."""
+ASKED_BEFORE: Final = "link"
+"""The question whether a caller has any."""
 _CODE: Final = re.compile(r"\d{8}", re.ASCII)
 _PROOF: Final = re.compile(r"(\d{6})(\d{4,8})", re.ASCII)
 _BETWEEN: Final = str.maketrans("", "", " -./\u00a0")

@@ -148,7 +148,7 @@ def keyed(
     begun, document = None, None
     if isinstance(entry, Proof):
         proven = links.prove(connection, service.sealer, entry, place, now)
-        seen = replace(inbound, input=Keys(entry.card if proven else "8"))
+        seen = replace(inbound, input=Keys(entry.card))
         if proven is None or proven.contact_id is None or not _only_opened(connection, service, gate):
             return seen
         if here.address_id:
@@ -161,14 +161,21 @@ def keyed(
         document = _begin_callback(connection, service, door, here, adopted, begun, now)
     else:
         row = _shown(connection, service, entry, place, now)
-        seen = replace(inbound, input=Keys("8"))
+        # A mistyped code may be tried again; after too many wrong ones the questions go on.
+        may_try = links.may_try(connection, service.sealer, place)
+        seen = (
+            inbound
+            if session.step == "card_number"
+            else replace(inbound, input=Keys("#" if may_try else "0"))
+        )
         if row is None or not _can_move(row, here) or not _only_opened(connection, service, gate):
             return seen
         if not links.spend(connection, service.sealer, entry, now):
             return seen
         row = _linked(connection, row, here, now)
         _close(connection, gate, row.conversation_id, now, turn=here.turn)
-        document = _carry(connection, service, door, row, here, now, proven=True)
+        # She was asked in this very call if it is safe: the question for digits stands behind that.
+        document = _carry(connection, service, door, row, here, now, safe=True)
     _keep_turn(connection, service, gate, inbound, document, now)
     return document
 
@@ -231,7 +238,7 @@ def _linked(connection: Connection, row: AnyRow, here: There, now: datetime) -> 
 
 def _can_move(row: AnyRow, here: There) -> bool:
     """Whether a talk in writing can go on there. One with a person does not go on in a call."""
-    if row.call_id is not None or row.channel == Channel.VOICE:
+    if row.channel == Channel.VOICE:
         return False
     if row.state == handoff.HUMAN:
         return here.call_id is None
@@ -250,7 +257,7 @@ def _only_opened(connection: Connection, service: Service, gate: AnyRow) -> bool
         step.id
         for step in flow.steps.values()
         if step.safety or step.consent or (step.ask is not None and step.ask.kind is Kind.LANGUAGE)
-    ]
+    ] + [links.ASKED_BEFORE]
     said = select(_answer.c.id).where(
         _answer.c.conversation_id == gate.conversation_id, _answer.c.question.not_in(opening_steps)
     )
@@ -346,7 +353,10 @@ def _finished(service: Service, sprint: Sprint) -> Sprint:
 
 
 def put_back(connection: Connection, conversation_id: str) -> None:
-    """A call is over: a talk that came into it from a written thread and is not finished waits in that again."""
+    """A call is over: a talk that came into it from a written thread and is not finished waits in that again.
+
+    Until it goes on it is still known by its call, because a report of a recording may come late.
+    """
     row = _loaded(connection, conversation_id)
     if row.state != "ended" or row.outcome not in safety.PUT_OFF or not _is_visiting(connection, row):
         return
@@ -354,7 +364,7 @@ def put_back(connection: Connection, conversation_id: str) -> None:
     connection.execute(
         update(_conversation)
         .where(_conversation.c.id == conversation_id)
-        .values(channel=ways.WRITTEN[kind], call_id=None, attempt_id=None)
+        .values(channel=ways.WRITTEN[kind], attempt_id=None)
     )
 
 
@@ -389,7 +399,7 @@ def take_up(
     row = _loaded(connection, named) if named else _waiting_at(connection, here)
     if row is None or row.state == handoff.HUMAN:
         return False
-    if row.call_id is not None and row.state == "open":
+    if row.channel == Channel.VOICE and row.state == "open":
         _keep_beside_call(connection, service, row, inbound, here, now)
         return True
     if row.state == "ended" and (not _is_put_off(service, row) or row.updated_at <= now - WAITS):

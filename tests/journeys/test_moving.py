@@ -1,0 +1,314 @@
+"""One worker, several ways to talk: a talk moves by her own act, loses no answer, and tells a shared phone nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.flow import phrases
+from bot.flow.catalog import Catalogs
+from bot.flow.library import Library
+from bot.privacy.keys import Keyring
+from bot.privacy.seal import Sealer
+from bot.storage import tables
+from bot.storage.database import Database, open_database
+from tests.channels.telegram import Chat, chatting
+from tests.journeys.test_hotline import LONG, WORKER, write
+from tests.journeys.test_pickup import telling_words
+from tests.journeys.world import HOTLINE, World, heard
+
+FRIEND = "+6281200000077"
+BEGUN = ("hello", "1", "1", "5", "1")
+"""English, safe, punished, lost the job: the next question asks for her own words."""
+IN_WORDS = "Please tell us in your own words what happened."
+SAFE_HERE = "Is it safe to write here now, and nobody else can see your phone?"
+
+
+@pytest.fixture
+def chat(
+    sqlite_url: str,
+    ring: Keyring,
+    sealer: Sealer,
+    real_flows: Library,
+    real_catalogs: Catalogs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Chat]:
+    """A world with text messages and Telegram, where the worker's app is of another number."""
+    database = open_database(sqlite_url)
+    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
+        made.number = FRIEND
+        yield made
+    database.dispose()
+
+
+@pytest.fixture
+def any_chat(
+    database: Database,
+    ring: Keyring,
+    sealer: Sealer,
+    real_flows: Library,
+    real_catalogs: Catalogs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Chat]:
+    """The same, once on each kind of database."""
+    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
+        made.number = FRIEND
+        yield made
+
+
+def code_for(world: World, sender: str = WORKER) -> str:
+    """Ask for a code in a thread of text messages."""
+    told = write(world, "link", sender=sender)
+    return next(found[0] for text in reversed(told) if (found := re.search(r"\d{8}", text)))
+
+
+def conversations(world: World) -> list[tuple[str, str, str | None]]:
+    """Channel, state and outcome of all talks, in the order of their making."""
+    return [(row.channel, row.state, row.outcome) for row in world.rows(tables.Conversation)]
+
+
+# --- by a code ------------------------------------------------------------------------------------
+
+
+def test_a_talk_goes_on_in_another_app_by_a_code_and_loses_no_answer(any_chat: Chat) -> None:
+    chat, world = any_chat, any_chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    assert conversations(world) == [("telegram", "open", None), ("telegram", "ended", "moved")]
+    moved, gate = world.rows(tables.Conversation)
+    assert gate.moved_to == moved.id
+    assert chat.heard()[-1].startswith(SAFE_HERE)
+    chat.says("yes")
+    assert chat.heard()[-1].startswith(IN_WORDS)
+    chat.says(LONG)
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("punished") == answered.count("words") == 1
+    (case,) = world.rows(tables.Case)
+    assert (case.conversation_id, case.category) == (moved.id, "dismissal")
+
+
+def test_a_code_is_shown_once_and_stands_in_no_transcript(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    assert code not in " ".join(words for _, words in world.transcript())
+    assert all(code not in f"{row.digest}" for row in world.rows(tables.LinkCode))
+
+
+def test_nothing_more_goes_to_the_thread_that_she_left(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    before = world.network.texts_to(WORKER)
+    chat.starts()
+    chat.says(code)
+    chat.says("yes")
+    world.pass_time(timedelta(hours=21))
+    world.run()
+    assert world.network.texts_to(WORKER) == before
+    assert [text.count(IN_WORDS) for text in chat.heard()[-2:]] == [1, 1]
+
+
+def test_a_code_works_once(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    told = write(world, code, sender="+6281200000088")
+    assert "Thank you for your message" in told[-1]
+    assert [row.how for row in world.rows(tables.ContactAddress)] == ["self", "code"]
+
+
+def test_a_code_is_over_after_half_an_hour(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    world.pass_time(timedelta(minutes=31))
+    chat.starts()
+    chat.says(code)
+    assert [row[0] for row in conversations(world)] == ["sms", "telegram"]
+    assert world.rows(tables.ContactAddress) == []
+
+
+def test_a_code_in_its_own_thread_is_only_words(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    write(world, code)
+    assert world.rows(tables.LinkCode)[0].used_at is None
+    assert world.rows(tables.ContactAddress) == []
+
+
+def test_a_talk_that_has_answers_of_its_own_is_not_swallowed(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    for text in ("English", "yes", "1"):
+        chat.says(text)
+    chat.says(code)
+    assert conversations(world) == [("sms", "open", None), ("telegram", "open", None)]
+    assert chat.heard()[-1].startswith(phrases.LINKED)
+    assert sorted(row.how for row in world.rows(tables.ContactAddress)) == ["code", "self"]
+
+
+# --- by a call ------------------------------------------------------------------------------------
+
+CODE = "48213"
+PICKS_UP = ({"keys": "1"}, {"keys": f"{CODE}#"}, {"keys": "1"})
+"""A good time, her code, and it is safe."""
+LATER_NOW = ("later", "1", CODE)
+"""Put off: as soon as possible, with a code that she chooses."""
+
+
+def put_off(world: World, script: object, *texts: str) -> None:
+    """Begin in writing, put it off, and be called as soon as possible."""
+    world.network.post("/sim/handsets", [{"number": WORKER, "name": "W"}])
+    world.network.script(WORKER, script)
+    write(world, *BEGUN, *(texts or LATER_NOW))
+    world.rest()
+
+
+def test_what_was_begun_in_writing_goes_on_in_the_call_that_she_asked_for(world: World) -> None:
+    steps = [*PICKS_UP, {"keys": "1"}, {"speak": LONG, "seconds": 4}, {"keys": "2"}]
+    put_off(world, {"steps": steps, "then": "silent"})
+    (call,) = world.network.calls()
+    said = heard(call)
+    assert said.count("What is it about?") == 0
+    assert "This is the call that you asked for." in said
+    assert said.index(IN_WORDS) > said.index("This is the call that you asked for.")
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("punished") == answered.count("words") == 1
+    assert answered.count("danger") == 1
+    assert world.dispositions() == ["cut_off"]
+
+
+def test_nothing_telling_is_said_before_her_code_in_such_a_call(sqlite_world: World) -> None:
+    world = sqlite_world
+    steps = [{"keys": "1"}, {"keys": "1111#"}, {"keys": "2222#"}]
+    put_off(world, {"steps": steps, "then": "silent"})
+    (call,) = world.network.calls()
+    assert telling_words(world, heard(call), "en") == []
+    assert IN_WORDS not in heard(call)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "no-answer",
+        {"steps": [*PICKS_UP, {"hangup": True}]},
+        {"steps": [*PICKS_UP[:2], {"keys": "2"}], "then": "silent"},
+    ],
+    ids=["not reached", "cut off", "not safe"],
+)
+def test_a_call_that_comes_to_nothing_loses_nothing(sqlite_world: World, script: object) -> None:
+    world = sqlite_world
+    put_off(world, script)
+    assert world.callback()["state"] == "scheduled"
+    told = write(world, "hello again")
+    assert told[-1].startswith(SAFE_HERE)
+    told = write(world, "yes")
+    assert told[-1].startswith(IN_WORDS)
+    write(world, LONG)
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("words") == 1
+    assert world.callback()["state"] == "scheduled"
+
+
+def test_the_next_attempt_goes_on_where_the_first_was_cut_off(sqlite_world: World) -> None:
+    world = sqlite_world
+    steps = [*PICKS_UP, {"keys": "1"}, {"speak": LONG, "seconds": 4}, {"hangup": True}]
+    put_off(world, {"steps": steps, "then": "silent"})
+    world.network.script(WORKER, {"steps": [*PICKS_UP, {"keys": "2"}, {"hangup": True}]})
+    world.pass_time(timedelta(hours=24))
+    world.rest()
+    assert world.dispositions() == ["cut_off", "cut_off"]
+    assert "Is anyone in danger now?" in heard(world.network.calls()[-1])
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("words") == answered.count("danger") == 1
+
+
+def test_what_she_writes_while_the_talk_is_in_a_call_is_kept_with_it(sqlite_world: World) -> None:
+    world = sqlite_world
+    wrote: list[str] = []
+
+    def meanwhile(path: str) -> None:
+        if "/turn/" in path and len(world.hits_at("/channels/voice/turn/")) == 4 and not wrote:
+            wrote.append(world.network.text(WORKER, "I can also write"))
+
+    world.before = meanwhile
+    steps = [*PICKS_UP, {"keys": "1"}, {"speak": LONG, "seconds": 4}, {"keys": "2"}]
+    put_off(world, {"steps": steps, "then": "silent"})
+    assert wrote
+    (talk, gate) = world.rows(tables.Conversation)
+    assert ("in", "I can also write") in world.transcript()
+    assert [row.conversation_id for row in world.rows(tables.Message) if row.event_id == wrote[0]] == [
+        talk.id
+    ]
+
+
+def keying(*entries: str) -> object:
+    """A call in English in which it is safe, the caller has a code, and keys digits."""
+    first = ({"keys": "1"}, {"keys": "1"}, {"keys": "1"})
+    return {"steps": [*first, *({"keys": f"{entry}#"} for entry in entries)], "then": "silent"}
+
+
+def calls_with(world: World, *entries: str, number: str = FRIEND, to: str = HOTLINE) -> list[str]:
+    """Call and key digits; gives what was said."""
+    world.network.post("/sim/handsets", [{"number": number, "name": "X"}])
+    world.network.ring(number, to, keying(*entries))
+    world.network.idle()
+    return heard(world.network.calls()[-1])
+
+
+def test_a_code_keyed_in_a_call_brings_the_talk_there(world: World) -> None:
+    write(world, *BEGUN)
+    said = calls_with(world, code_for(world))
+    assert "What is it about?" not in said
+    assert any("You can say no and still go on" in text for text in said)
+    world.rest()
+    assert conversations(world) == [("sms", "ended", "cut_off"), ("voice", "ended", "moved")]
+    assert write(world, "hello")[-1].startswith(SAFE_HERE)
+    assert write(world, "1")[-1].startswith(IN_WORDS)
+
+
+def test_every_turn_of_a_call_that_was_taken_over_can_come_again(sqlite_world: World) -> None:
+    world = sqlite_world
+    write(world, *BEGUN)
+    calls_with(world, code_for(world), "1")
+    counts = world.counts()
+    for hit in world.hits_at("/channels/voice"):
+        if "status" not in hit.target and "audio" not in hit.target:
+            again = world.again(hit)
+            assert (again.status_code, again.text) == (hit.status, hit.answer), hit.target
+    assert world.counts() == counts
+
+
+def test_a_wrong_code_keyed_leads_nowhere_and_is_not_kept(sqlite_world: World) -> None:
+    world = sqlite_world
+    write(world, *BEGUN)
+    code = code_for(world)
+    wrong = f"{(int(code) + 1) % 10**8:08d}"
+    said = calls_with(world, wrong)
+    assert sum(text.startswith("Please enter it.") for text in said) > 1
+    assert wrong not in " ".join(words for _, words in world.transcript())
+    assert world.rows(tables.ContactAddress) == []
+
+
+def test_callers_are_asked_for_a_code_only_while_there_is_one(sqlite_world: World) -> None:
+    world = sqlite_world
+    assert "Do you have a code for us?" not in calls_with(world)
+    write(world, *BEGUN)
+    code_for(world)
+    assert "Do you have a code for us?" in calls_with(world)
