@@ -6,12 +6,14 @@ No number here is about a person, a factory or a client, and none needs a scan o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
+from bot import agents, transfers
 from bot.callbacks.states import AttemptState, CallbackState
 from bot.clock import wall_time
 from bot.service import Service
@@ -71,12 +73,27 @@ class _Numbers(Collector):
                 "Things that an operator must look at",
                 _count(connection, _incident.c.id, _incident.c.resolved_at.is_(None)),
             )
+            yield from _line(connection, now, wall)
             ages = GaugeMetricFamily(
                 "voiceback_heartbeat_age_seconds", "Seconds since a part was last alive", labels=["part"]
             )
             for row in connection.execute(select(_heartbeat.c.name, _heartbeat.c.at)):
                 ages.add_metric([row.name], (wall - row.at).total_seconds())
             yield ages
+
+
+def _line(connection: Connection, now: datetime, wall: datetime) -> Iterable[Metric]:
+    """Callers who wait for an agent, and the agents."""
+    waiting = [caller for caller in transfers.line(connection) if caller.state in transfers.IN_LINE]
+    longest = max(((now - caller.since).total_seconds() for caller in waiting), default=0.0)
+    yield _gauge("voiceback_callers_waiting", "Callers who wait for an agent", len(waiting))
+    yield _gauge("voiceback_callers_longest_wait_seconds", "How long the first of them waits", longest)
+    states = GaugeMetricFamily(
+        "voiceback_agents", "Agents by state; who is not there is away", labels=["state"]
+    )
+    for state, number in agents.by_state(connection, wall).items():
+        states.add_metric([state.value], number)
+    yield states
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

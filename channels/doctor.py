@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from twilio.base.exceptions import TwilioException, TwilioRestException
 
-from bot import health, queue
+from bot import agents, health, queue
 from bot.errors import ConfigurationError, SendError
 from bot.flow.catalog import Catalogs
 from bot.flow.check import spoken_texts
@@ -47,6 +47,7 @@ def examine(settings: Settings, fix: bool = False) -> list[Finding]:
     if service is not None:
         findings += _health(service)
         findings += _languages(service.library, service.catalogs)
+        findings += _agents(service)
         if service.is_demo:
             findings.append(Finding("warning", "clock", "this is a demo's database: its time can be moved"))
     findings += [_redis(settings), _public_address(settings), *_twilio(settings)]
@@ -67,6 +68,20 @@ def _health(service: Service) -> list[Finding]:
         Finding("warning", check.name, check.why)
         for check in health.checks(service)
         if not check.ok and check.name in {"clock", "flows"}
+    ]
+
+
+def _agents(service: Service) -> list[Finding]:
+    with service.database.read() as connection:
+        unreachable = agents.without_phone(connection)
+    if not unreachable:
+        return []
+    return [
+        Finding(
+            "warning",
+            "agents",
+            f"{len(unreachable)} with that role have no telephone or languages; `voiceback staff edit` enters them",
+        )
     ]
 
 
@@ -195,6 +210,7 @@ def _twilio(settings: Settings) -> list[Finding]:
             "status_callback": f"{base}/channels/voice/status{RETRY_HINT}",
         },
     )
+    findings += _missed_call(settings, owned)
     findings += _whatsapp(settings)
     shared = set(settings.twilio_sms_from.by_country.values()) & set(
         settings.twilio_voice_from.by_country.values()
@@ -207,6 +223,22 @@ def _twilio(settings: Settings) -> list[Finding]:
                 "the calling number is also the number on the card: whoever sees a missed call knows who called",
             )
         )
+    return findings
+
+
+def _missed_call(settings: Settings, owned: dict[str, object]) -> list[Finding]:
+    """Numbers whose calls are returned: they must be ours, lead to us, and not be what we call from."""
+    findings = []
+    wanted = f"{settings.public_base_url}/channels/voice{RETRY_HINT}"
+    for position, number in enumerate(settings.twilio_missed_call.numbers, 1):
+        where = f"number {position} of TWILIO_MISSED_CALL"
+        if number not in owned:
+            findings.append(Finding("error", "missed calls", f"{where} is not of this account"))
+        elif getattr(owned[number], "voice_url", None) != wanted:
+            findings.append(Finding("warning", "missed calls", f"set voice_url of {where} to {wanted}"))
+        if number in settings.twilio_voice_from:
+            told = f"{where} is also what we call from: whoever returns a call of ours would be called again"
+            findings.append(Finding("warning", "missed calls", told))
     return findings
 
 

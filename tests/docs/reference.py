@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 import cli
-from bot.settings import Lines, Settings, Templates
+from bot.settings import Lines, Numbers, Settings, Templates
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -40,7 +40,7 @@ def _default(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, bool):
         value = str(value).lower()
-    if isinstance(value, (Lines, Templates)) or value is None or value == "":
+    if isinstance(value, (Lines, Numbers, Templates)) or value is None or value == "":
         return "empty"
     return f"`{value}`"
 
