@@ -97,7 +97,7 @@ def _door() -> Blueprint:
     door.add_url_rule("/account", "account", roster.account, methods=get)
     door.add_url_rule("/account/password", "account_password", roster.change_password, methods=post)
     door.add_url_rule("/staff", "staff", roster.show, methods=get)
-    door.add_url_rule("/staff/add", "staff_add", roster.add, methods=post)
+    door.add_url_rule("/newcomer", "staff_add", roster.add, methods=post)
     member = "/staff/<staff_id>"
     door.add_url_rule(member, "staff_member", roster.show_member, methods=get)
     door.add_url_rule(f"{member}/roles", "staff_roles", roster.set_roles, methods=post)

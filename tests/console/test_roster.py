@@ -48,7 +48,7 @@ def test_an_agent_is_added_with_telephone_and_languages_and_can_sign_in(
     service: Service, boss: Visitor, visitor: NewVisitor
 ) -> None:
     fields = {"name": "Lan", "roles": "agent", "phone": PHONE, "languages": "Vietnamese, en"}
-    page = boss.send(HERE, f"{HERE}/add", **fields)
+    page = boss.send(HERE, "/console/newcomer", **fields)
     assert page.status_code == 200
     assert page.headers["Cache-Control"] == "no-store"
     password, secret = shown(page.text)
@@ -79,7 +79,7 @@ def test_a_form_with_a_mistake_comes_back_as_it_was_and_adds_nobody(
     service: Service, boss: Visitor, wrong: dict[str, str], told: str
 ) -> None:
     fields = {"name": "lan", "roles": "agent", "phone": PHONE, "languages": "vi", "email": "lan@example.org"}
-    page = boss.send(HERE, f"{HERE}/add", **fields | wrong)
+    page = boss.send(HERE, "/console/newcomer", **fields | wrong)
     assert page.status_code == 400
     assert told.lower() in page.text.lower()
     for name, value in (fields | wrong).items():
@@ -143,7 +143,7 @@ def test_new_secrets_are_shown_once_and_replace_the_old_ones(
 
 
 def test_what_an_administrator_did_is_in_the_access_log(service: Service, boss: Visitor) -> None:
-    boss.send(HERE, f"{HERE}/add", name="lan", roles="agent", phone=PHONE, languages="vi")
+    boss.send(HERE, "/console/newcomer", name="lan", roles="agent", phone=PHONE, languages="vi")
     here = page_of(service, "lan")
     boss.send(here, f"{here}/password")
     boss.send(here, f"{here}/deactivate")
