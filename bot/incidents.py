@@ -24,6 +24,8 @@ class IncidentKind(StrEnum):
     """The provider refuses our configuration. Subject: channel and code."""
     DELIVERY = "delivery"
     """A message to a worker could not be delivered. Subject: channel and code."""
+    LOST = "lost"
+    """A message's webhook did not reach us; it was found by asking the provider. Subject: the channel."""
     RECORDING = "recording"
     """A recording could not be fetched. Subject: its id."""
     PASS_WORD = "pass_word"  # noqa: S105 - the name of an incident, not a secret

@@ -55,7 +55,7 @@ from bot.service import Service
 from bot.steps import CONVERSATION_COLUMNS, INVITE, Door, Turn
 from bot.storage.tables import AddressRow, Conversation, Message, Stop, table
 from bot.storage.types import AnyRow, AnySelect
-from bot.transcript import IS_KNOWN, is_duplicate
+from bot.transcript import IS_KNOWN, is_duplicate, is_overtaken
 
 _address = table(AddressRow)
 _stop = table(Stop)
@@ -310,10 +310,12 @@ def _go_on(
     context = steps.context(service, door, now, check)
     windowed = door.capabilities.window
     unseen = windowed and waiting.is_unseen(connection, row.address_id, row.conversation_id)
-    heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen else None
+    early = inbound.late and is_overtaken(connection, row.conversation_id, inbound.received_at)
+    heard = steps.run(lambda: engine.overhear(session, given, context)) if unseen or early else None
     if heard is not None:
         steps.hear(connection, service, standing, inbound, heard, row.version, now)
-        waiting.end(connection, row.address_id, now)
+        if windowed:
+            waiting.end(connection, row.address_id, now)
         return
     sprint = steps.run(lambda: engine.resume(session, given, context))
     step = Turn(inbound, row.version, check=check)

@@ -243,6 +243,8 @@ class Inbound:
     """A heading: people read it, the flow does not."""
     parts: tuple[Part, ...] = ()
     attention: Attention = Attention.ANSWER
+    late: bool = False
+    """Found at the provider long after it was written, at ``received_at``: it answers no later question."""
     forget_at: datetime | None = None
     """Wall time at which the provider's copy is to be deleted; None if there is none, or it is to stay."""
 

@@ -66,6 +66,17 @@ def use(connection: Connection, room: Room, number: int) -> None:
         connection.execute(update(_pace).where(_pace.c.name == room.name).values(next_at=later))
 
 
+def turn(database: Database, name: str, every: timedelta, wall: datetime) -> bool:
+    """Whether it is time again for what is done every so often; of all who ask, one is told so."""
+    make(database, name, wall)
+    with database.read() as connection:
+        if is_closed(connection, name, wall):
+            return False
+    with database.write() as connection:
+        mine = update(_pace).where(_pace.c.name == name, _pace.c.next_at <= wall).values(next_at=wall + every)
+        return bool(connection.execute(mine).rowcount)
+
+
 def close(connection: Connection, name: str, until: datetime) -> None:
     """The provider wants to be left alone until then (wall time); a bucket that is closed for longer stays so."""
     connection.execute(

@@ -53,8 +53,13 @@ class Lines:
     def __contains__(self, number: object) -> bool:
         return number in self.by_country.values()
 
+    @property
+    def numbers(self) -> list[str]:
+        """Each of the numbers once."""
+        return list(dict.fromkeys(self.by_country.values()))
+
     def __len__(self) -> int:
-        return len(set(self.by_country.values()))
+        return len(self.numbers)
 
 
 class Templates:
@@ -205,6 +210,11 @@ class Settings(BaseSettings):
     )
     email_per_second: float = Field(
         5.0, gt=0, description="Mails to workers per second that your mail server takes"
+    )
+    poll_minutes: int = Field(
+        5,
+        ge=0,
+        description="How often Twilio is asked for texts whose webhook never reached us; 0 for never",
     )
     telegram_bot_token: SecretStr = Field(SecretStr(""), description="Token of the Telegram bot")
     telegram_webhook_secret: SecretStr = Field(

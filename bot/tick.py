@@ -14,7 +14,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import leftovers, media, outbox, staff, transfers
+from bot import leftovers, links, media, outbox, pace, staff, transfers
 from bot.callbacks import dial, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -46,15 +46,23 @@ def beat(service: Service) -> Iterator[Work]:
     """Take what is due now. Each step is a transaction of its own, so what was yielded is leased already."""
     now, wall = service.clock.now(), wall_time()
     _replan(service, now)
+    if _is_to_poll(service, wall):
+        yield Work("poll", ())
     for job, size, step in _steps(service, now, wall):
         ids = step()
         for start in range(0, len(ids), size):
             yield Work(job, tuple(ids[start : start + size]))
 
 
-def alive(service: Service, name: str) -> None:
-    """Write that a part of the service is alive."""
-    wall = wall_time()
+def _is_to_poll(service: Service, wall: datetime) -> bool:
+    """Whether the providers are to be asked for lost messages, by this clock and no other."""
+    minutes = service.settings.poll_minutes
+    return bool(minutes) and pace.turn(service.database, "poll", timedelta(minutes=minutes), wall)
+
+
+def alive(service: Service, name: str, at: datetime | None = None) -> None:
+    """Write that a part of the service is alive, or was so at an instant of wall time."""
+    wall = at or wall_time()
     with service.database.write() as connection:
         found = connection.execute(update(_heartbeat).where(_heartbeat.c.name == name).values(at=wall))
         if found.rowcount:
@@ -68,9 +76,10 @@ def alive(service: Service, name: str) -> None:
 
 
 def tidy(service: Service) -> None:
-    """Chain the access log, and forget sessions and throttles that are over."""
+    """Chain the access log, and forget sessions, throttles and codes that are over."""
     with service.database.write() as connection:
         access.seal_batch(connection)
+        links.forget(connection, service.clock.now())
     staff.forget_old(service.database)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -27,11 +27,15 @@ from bot.messages import (
     Timeout,
     Transferred,
 )
+from bot.outbox import REMINDER
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Attachment, Message, table
+from bot.storage.tables import Attachment, Message, Outbox, table
 
 _message = table(Message)
 _attachment = table(Attachment)
+_outbox = table(Outbox)
+
+_MOST_AT_ONCE: Final = 500
 
 MASK = "••••"
 """What is kept of an entry that was a pass-word."""
@@ -39,6 +43,33 @@ IS_KNOWN: Final = exists().where(
     _message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")
 )
 """Whether the event ``event_id`` of ``channel`` was taken already."""
+
+
+def known(connection: Connection, channel: Channel, event_ids: Sequence[str]) -> set[str]:
+    """Those of the events that were taken already."""
+    found: set[str] = set()
+    for start in range(0, len(event_ids), _MOST_AT_ONCE):
+        some = event_ids[start : start + _MOST_AT_ONCE]
+        query = select(_message.c.event_id).where(
+            _message.c.channel == channel, _message.c.event_id.in_(some)
+        )
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def is_overtaken(connection: Connection, conversation_id: str, written_at: datetime) -> bool:
+    """Whether we asked or said something, other than the same question again, after a message was written."""
+    later = (
+        select(_message.c.id)
+        .outerjoin(_outbox, _outbox.c.message_id == _message.c.id)
+        .where(
+            _message.c.conversation_id == conversation_id,
+            _message.c.direction == "out",
+            _message.c.created_at > written_at,
+            _outbox.c.template.is_distinct_from(REMINDER),
+        )
+    )
+    return connection.execute(later.limit(1)).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

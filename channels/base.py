@@ -8,7 +8,7 @@ sends (:meth:`Channel.send`, raising :class:`bot.errors.SendError`), and reads d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -31,7 +31,7 @@ from bot.messages import (
 from bot.messages import Channel as Name
 from bot.service import Service
 from bot.settings import Settings
-from bot.steps import Place
+from bot.steps import Door, Place
 
 MAX_BODY_BYTES = 128 * 1024
 """No honest webhook of a text channel is larger; more is refused with 413 before it is read."""
@@ -98,6 +98,20 @@ class Forgetting(Protocol):
 
     def forget(self, provider_id: str) -> None:
         """Delete one at the provider; safe to repeat. Raises :class:`bot.errors.SendError`."""
+        ...
+
+
+@runtime_checkable
+class Listing(Door, Protocol):
+    """A channel whose provider keeps a list of what came in, where a message is found whose webhook got lost."""
+
+    def listed(
+        self, since: datetime, until: datetime, known: Callable[[list[str]], set[str]]
+    ) -> list[Inbound]:
+        """What came in between two instants (wall time), oldest first, without what ``known`` picks out by event ids.
+
+        ``received_at`` is when the provider took it. Raises :class:`bot.errors.SendError`.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select
 
-from bot import calls, incidents, intake, leftovers, media, transfers
+from bot import calls, incidents, intake, leftovers, media, moving, transfers, ways
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -24,7 +24,7 @@ from bot.service import Service, open_service
 from bot.settings import load
 from bot.steps import INVITE, Door
 from bot.storage.tables import Conversation, Message, table
-from channels import custody, delivery, talks
+from channels import custody, delivery, lost, talks
 from channels.base import Carrying, Channel, Forgetting, registry
 from channels.switchboard import Switchboard
 from channels.voice import CallReport, Voice
@@ -337,11 +337,19 @@ def _wake(conversation_id: str) -> None:
         if Name.SMS in doors():
             intake.invite(heart, doors()[Name.SMS], conversation_id)
         return
+    if row.timer_kind == ways.ASTRAY:
+        moving.fall_back(heart, doors(), conversation_id)
+        return
     if row.timer_kind == HANG_UP:
         calls.hang_up(heart, voice(), conversation_id)
         return
     door: Door = voice() if row.channel == Name.VOICE else _door(Name(row.channel))
     intake.wake(heart, door, conversation_id)
+
+
+def poll() -> None:
+    """Ask the providers for messages whose webhook never reached us."""
+    lost.poll(service(), doors())
 
 
 def retry(*message_ids: str) -> None:

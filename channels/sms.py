@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
+from twilio.rest.api.v2010.account.message import MessageInstance
 from werkzeug.wrappers import Request
 
 from bot.clock import wall_time
+from bot.contacts import country_of as country_of_address
 from bot.messages import (
     Address,
     AddressKind,
@@ -33,9 +36,12 @@ from channels.twilio_api import (
     country_of,
     ids_in,
     media_in,
+    media_of,
+    messages_to,
     raise_failure,
     receipt_of,
     report_in,
+    sent_at,
 )
 from channels.twilio_store import discard_media, fetch_media, forget_message
 
@@ -71,6 +77,29 @@ class SMS:
                 forget_at=self._settings.forget_at(now),
             )
         ]
+
+    def listed(
+        self, since: datetime, until: datetime, known: Callable[[list[str]], set[str]]
+    ) -> list[Inbound]:
+        """The texts in Twilio's list that no webhook brought."""
+        lines = self._settings.twilio_sms_from.numbers
+        found = messages_to(self._settings, lines, since, until)
+        old = known([str(message.sid) for message in found])
+        return [self._listed(message) for message in found if str(message.sid) not in old]
+
+    def _listed(self, message: MessageInstance) -> Inbound:
+        sender = Address(AddressKind.PHONE, str(message.from_)[:64])
+        files = media_of(self._settings, message)
+        return Inbound(
+            channel=Name.SMS,
+            event_id=str(message.sid),
+            sender=sender,
+            line=str(message.to)[:64],
+            input=Media(files, message.body or "") if files else Text(message.body or ""),
+            received_at=sent_at(message),
+            country=country_of_address(sender),
+            forget_at=self._settings.forget_at(wall_time()),
+        )
 
     # --- out -----------------------------------------------------------------------------------
 

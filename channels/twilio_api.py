@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NoReturn
 
@@ -32,6 +33,9 @@ AWAY_SECONDS = 15.0
 TIMEOUT_SECONDS = 10
 """The SDK's own default is to wait for ever."""
 _MOST_MEDIA = 10
+_PAGE = 1000
+"""Messages that Twilio gives at once, at most."""
+API = "https://api.twilio.com"
 _SID = re.compile(r"[A-Za-z0-9]{4,64}")
 RETRY_HINT = "#rc=3&rp=all"
 """Connection override: Twilio asks again, up to three times, when we answer 5xx or not at all."""
@@ -106,6 +110,51 @@ def media_in(request: Request) -> tuple[MediaRef, ...]:
     return tuple(
         MediaRef(request.form.get(f"MediaUrl{n}", ""), request.form.get(f"MediaContentType{n}", "")[:64])
         for n in range(count)
+    )
+
+
+def messages_to(
+    settings: Settings, lines: Sequence[str], since: datetime, until: datetime
+) -> list[MessageInstance]:
+    """What came in to our numbers between two instants (Twilio counts whole seconds), oldest first.
+
+    Raises :class:`SendError`. Source: https://www.twilio.com/docs/messaging/api/message-resource, "read multiple".
+    """
+    found: list[MessageInstance] = []
+    try:
+        for line in lines:
+            found += client_of(settings).messages.list(
+                to=line, date_sent_after=since, date_sent_before=until, page_size=_PAGE
+            )
+    except Exception as error:
+        raise_failure(error)
+    # Twilio gives the newest first; sorting keeps the order of those of the same second.
+    came = [each for each in reversed(found) if each.direction == "inbound" and _is_whole(each)]
+    return sorted(came, key=sent_at)
+
+
+def _is_whole(message: MessageInstance) -> bool:
+    return bool(_SID.fullmatch(str(message.sid)) and message.from_ and message.to)
+
+
+def sent_at(message: MessageInstance) -> datetime:
+    """When Twilio took a message, in UTC."""
+    at: datetime = message.date_sent or message.date_created
+    return at.astimezone(UTC)
+
+
+def media_of(settings: Settings, message: MessageInstance) -> tuple[MediaRef, ...]:
+    """The files that came with a message of Twilio's list, named as webhooks name them. Raises :class:`SendError`."""
+    if not int(message.num_media or 0):
+        return ()
+    base = settings.twilio_api_base or API
+    try:
+        files = message.media.list(limit=_MOST_MEDIA)
+    except Exception as error:
+        raise_failure(error)
+    return tuple(
+        MediaRef(f"{base}{str(file.uri).removesuffix('.json')}", str(file.content_type)[:64])
+        for file in reversed(files)
     )
 
 

@@ -10,6 +10,7 @@ Sources: https://www.twilio.com/docs/whatsapp/key-concepts, â€¦/whatsapp/api, â€
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -49,9 +50,12 @@ from channels.twilio_api import (
     failure,
     ids_in,
     media_in,
+    media_of,
+    messages_to,
     raise_failure,
     receipt_of,
     report_in,
+    sent_at,
 )
 from channels.twilio_store import discard_media, fetch_media, forget_message
 
@@ -108,6 +112,32 @@ class WhatsApp:
                 also=names[1] if len(names) > 1 else None,
             )
         ]
+
+    def listed(
+        self, since: datetime, until: datetime, known: Callable[[list[str]], set[str]]
+    ) -> list[Inbound]:
+        """The messages in Twilio's list that no webhook brought. Of a tap the list has the label only."""
+        lines = [_PREFIX + number for number in self._settings.twilio_whatsapp_from.numbers]
+        found = messages_to(self._settings, lines, since, until)
+        old = known([str(message.sid) for message in found])
+        fresh = (self._listed(message) for message in found if str(message.sid) not in old)
+        return [each for each in fresh if each is not None]
+
+    def _listed(self, message: MessageInstance) -> Inbound | None:
+        names = _names(str(message.from_)[:160], "")
+        if not names:
+            return None
+        files = media_of(self._settings, message)
+        return Inbound(
+            channel=Name.WHATSAPP,
+            event_id=str(message.sid),
+            sender=names[0],
+            line=str(message.to).removeprefix(_PREFIX)[:64],
+            input=Media(files, message.body or "") if files else Text(message.body or ""),
+            received_at=sent_at(message),
+            country=country_of(names[0]),
+            forget_at=self._settings.forget_at(wall_time()),
+        )
 
     # --- out -----------------------------------------------------------------------------------
 

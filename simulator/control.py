@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ from simulator.world import World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LONGEST_WAIT = 600.0
+LONGEST_AGE = 400 * 24 * 3600.0
 WAIT_STEP = 0.02
 ACTION_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -84,6 +85,7 @@ class Control:
             ("POST", "/sim/chaos", self.set_chaos),
             ("GET", "/sim/errors", self.read_errors),
             ("POST", "/sim/errors", self.set_error),
+            ("POST", "/sim/age", self.age),
             ("POST", "/sim/sms", self.sms),
             ("POST", "/sim/tap", self.tap),
             ("POST", "/sim/window", self.window),
@@ -205,6 +207,20 @@ class Control:
         """Another plan; the dice begin anew."""
         self.webhooks.chaos = Chaos(ChaosPlan.parse(await read_body(request)))
         return json_answer(self.webhooks.chaos.plan.to_json())
+
+    async def age(self, request: web.Request) -> web.Response:
+        """``{"seconds": …}``: all messages become older by so much, as if the time had gone by."""
+        seconds = (await read_body(request)).get("seconds")
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 <= seconds <= LONGEST_AGE
+        ):
+            raise Refused(400, "seconds must be a number from 0 on")
+        for message in self.world.messages.values():
+            message.grow_older(timedelta(seconds=seconds))
+        self.world.touch()
+        return json_answer({"messages": len(self.world.messages)})
 
     async def read_errors(self, _: web.Request) -> web.Response:
         """What goes wrong for which number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -136,6 +136,11 @@ class Message:
     def on_whatsapp(self) -> bool:
         """Whether it goes by WhatsApp."""
         return self.to.startswith(WHATSAPP)
+
+    def grow_older(self, by: timedelta) -> None:
+        """Move its times into the past."""
+        self.created, self.updated = self.created - by, self.updated - by
+        self.sent = self.sent - by if self.sent else None
 
     def to_json(self) -> Json:
         """The message for the inspection API and the state file."""

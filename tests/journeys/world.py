@@ -493,6 +493,7 @@ def settings_for(url: str, network_url: str, **changes: Any) -> Settings:
             "twilio_voice_from": CALLER,
             "twilio_calls_per_second": 50,
             "sms_per_second": 50,
+            "poll_minutes": 0,
             "email_per_second": 50,
             "voiceback_flows": ROOT / "flows",
             "voiceback_locales": ROOT / "locales",
