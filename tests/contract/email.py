@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bot.messages import Channel
+from simulator.attachments import sample
 from tests.channels.post import HOTLINE, SECRET, PostOffice, letter, post_office, reply
 from tests.contract.row import Failure, Row, Sending, Wired
 from tests.journeys.world import World
@@ -65,6 +66,12 @@ def _media(world: World, _number: int) -> Sending:
     return _signed(world, mail.as_bytes())
 
 
+def _voice_note(world: World) -> None:
+    mail = letter("listen please", sender=SENDER)
+    mail.add_attachment(sample("voice")[2], maintype="audio", subtype="ogg", filename="a.ogg")
+    assert _signed(world, mail.as_bytes()).post(world).ok
+
+
 def _forged(true: Sending) -> Sending:
     return replace(true, headers={**true.headers, "X-Voiceback-Signature": "sha256=" + "0" * 64})
 
@@ -101,4 +108,5 @@ ROW = Row(
         Failure(553, at_once=True, state="failed", incident="delivery"),
     ),
     outside=_POST.running,
+    voice_note=_voice_note,
 )

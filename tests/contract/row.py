@@ -97,5 +97,8 @@ class Row:
     tap: Callable[[World, int], None] | None = None
     """The worker taps the option of this index under the newest question; None if there is nothing to tap."""
 
+    voice_note: Callable[[World], None] | None = None
+    """A voice note of the simulator's leaves the worker's telephone, as it really would; None where there are none."""
+
     def __str__(self) -> str:
         return self.channel.value

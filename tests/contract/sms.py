@@ -27,8 +27,7 @@ def _text(world: World, words: str, number: int) -> Sending:
 
 
 def _media(world: World, number: int) -> Sending:
-    files = {"NumMedia": "1", "MediaUrl0": f"{world.network.url}/m", "MediaContentType0": "audio/ogg"}
-    return twilio.signed(world, PATH, _form(number, "listen please") | files)
+    return twilio.signed(world, PATH, _form(number, "listen please") | twilio.lost_file(world))
 
 
 ROW = Row(
@@ -54,4 +53,5 @@ ROW = Row(
     wired=twilio.WIRED,
     report=lambda world, *told: twilio.report(world, f"{PATH}/status", *told),
     status_path=f"{PATH}/status",
+    voice_note=lambda world: twilio.voice_note(world, SENDER, HOTLINE),
 )

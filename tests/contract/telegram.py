@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests
 
 from bot.messages import Channel
 from channels.telegram import SECRET_HEADER, Telegram
@@ -42,6 +43,13 @@ def _text(world: World, words: str, number: int) -> Sending:
 def _media(world: World, number: int) -> Sending:
     voice = {"file_id": "F" * 40, "file_unique_id": "u", "duration": 3, "mime_type": "audio/ogg"}
     return _message(world, number, {"voice": voice, "caption": "listen please"})
+
+
+def _voice_note(world: World) -> None:
+    hook = {"url": f"{world.url}{PATH}", "secret_token": SECRET}
+    assert requests.post(f"{world.network.url}/bot{BOT_TOKEN}/setWebhook", data=hook, timeout=10).ok
+    world.network.post(f"/sim/telegram/people/{SENDER}/start", {})
+    world.network.post(f"/sim/telegram/people/{SENDER}/voice", {})
 
 
 def _tap(world: World, index: int) -> None:
@@ -96,4 +104,5 @@ ROW = Row(
     ),
     settings={"telegram_bot_token": BOT_TOKEN, "telegram_webhook_secret": SECRET},
     tap=_tap,
+    voice_note=_voice_note,
 )

@@ -10,7 +10,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from tests.contract.row import Failure, Sending, Wired
-from tests.journeys.world import TOKEN, World
+from tests.journeys.world import ACCOUNT, TOKEN, World
 
 HEADER = "X-Twilio-Signature"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -33,6 +33,17 @@ def raw(world: World, path: str, body: bytes) -> Sending:
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     signature = RequestValidator(TOKEN).compute_signature(world.url + path, form)
     return Sending(path, body, FORM | {HEADER: signature})
+
+
+def lost_file(world: World) -> dict[str, str]:
+    """A voice note that Twilio has not: its address is one of our account."""
+    place = f"{world.network.url}/2010-04-01/Accounts/{ACCOUNT}/Messages/MM{'0' * 32}/Media/ME{'0' * 32}"
+    return {"NumMedia": "1", "MediaUrl0": place, "MediaContentType0": "audio/ogg"}
+
+
+def voice_note(world: World, sender: str, to: str) -> None:
+    """A voice note comes by Twilio."""
+    world.network.text(sender, "listen please", to=to, media=["voice"])
 
 
 def forged(sending: Sending) -> Sending:

@@ -33,8 +33,8 @@ def _text(world: World, words: str, number: int) -> Sending:
 
 
 def _media(world: World, number: int) -> Sending:
-    files = {"NumMedia": "1", "MediaUrl0": f"{world.network.url}/m", "MediaContentType0": "audio/ogg"}
-    return twilio.signed(world, PATH, _form(number, "listen please") | files | {"MessageType": "audio"})
+    files = twilio.lost_file(world) | {"MessageType": "audio"}
+    return twilio.signed(world, PATH, _form(number, "listen please") | files)
 
 
 def _tap(world: World, index: int) -> None:
@@ -75,5 +75,6 @@ ROW = Row(
     wired=twilio.WIRED,
     report=lambda world, *told: twilio.report(world, f"{PATH}/status", *told),
     status_path=f"{PATH}/status",
+    voice_note=lambda world: twilio.voice_note(world, ADDRESS, f"whatsapp:{HOTLINE}"),
     tap=_tap,
 )
