@@ -73,7 +73,6 @@ REQUESTED_FOR = timedelta(days=14)
 CARD_QUESTIONS = frozenset({"card_number", "place"})
 """Questions of the hotline whose answer may hold the number of the worker's card."""
 _CARD = re.compile(r"(?<!\d)\d{6}(?!\d)")
-UNCLASSIFIED = "unclassified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ class _Writing:
 
     @take.register
     def _(self, _event: HandoffRequested) -> None:
-        self.raised.append(GrievanceRaised("wants_a_person", UNCLASSIFIED, "S3"))
+        self.raised.append(GrievanceRaised("wants_a_person", opening.UNCLASSIFIED, "S3"))
 
     @take.register
     def _(self, _event: TextInvited) -> None:

@@ -19,7 +19,6 @@ from bot.cases.actions import AddNote
 from bot.cases.desk import CaseDetail, Happening, Said, Spoken
 from bot.clock import wall_time
 from bot.contacts import StopReason
-from bot.effects import UNCLASSIFIED
 from bot.errors import InputError, NotFound
 from bot.flow.events import GrievanceRaised
 from bot.flow.schema import SEVERITIES
@@ -234,5 +233,5 @@ def _case_of(connection: Connection, row: AnyRow, now: datetime) -> str:
     ).scalar_one_or_none()
     if case_id is not None:
         return str(case_id)
-    wanted = GrievanceRaised("wants_a_person", UNCLASSIFIED, "S3")
+    wanted = GrievanceRaised("wants_a_person", opening.UNCLASSIFIED, "S3")
     return opening.record(connection, _source(connection, row), [wanted], now)

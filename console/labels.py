@@ -98,6 +98,7 @@ HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(
         "state": "Moved",
         "undo": "Last move taken back",
         "severity_raised": "Something graver was reported",
+        "classified": "Became known what it is about",
         "wants_a_person": "The worker wants to talk with a person",
         "worker_wrote": "The worker wrote",
         "answered_worker": "Answer sent to the worker",

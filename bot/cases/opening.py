@@ -28,6 +28,8 @@ _factory = table(Factory)
 _REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without letters and digits that are taken for one another when they are read aloud."""
 
+UNCLASSIFIED = "unclassified"
+"""Words that nobody has put into a category so far."""
 TAMPERING = frozenset({"coaching", "forced_disclosure"})
 TAMPERED_BY = 3
 """So many workers of one site make it an alert."""
@@ -46,15 +48,19 @@ class Source:
 def record(connection: Connection, source: Source, raised: list[GrievanceRaised], now: datetime) -> str:
     """Open the conversation's case or add to it; gives the case's id. ``raised`` must not be empty."""
     found = connection.execute(
-        select(_case.c.id, _case.c.severity).where(_case.c.conversation_id == source.conversation_id)
+        select(_case.c.id, _case.c.severity, _case.c.category).where(
+            _case.c.conversation_id == source.conversation_id
+        )
     ).one_or_none()
-    gravest = min(raised, key=lambda event: event.severity)
+    gravest = min(raised, key=lambda event: (event.severity, event.category == UNCLASSIFIED))
     if found is None:
         case_id = _open(connection, source, gravest, now)
     else:
         case_id = found.id
         if gravest.severity < found.severity:
             _raise(connection, source, case_id, gravest, now)
+        elif found.category == UNCLASSIFIED:
+            _classify(connection, case_id, raised, now)
     for event in raised:
         _keep(connection, case_id, source.conversation_id, event, now)
     if source.audit_id and any(event.category in TAMPERING for event in raised):
@@ -129,6 +135,19 @@ def _raise(
     )
     _log(connection, case_id, "severity_raised", gravest.severity, now)
     notify(connection, "critical_case" if gravest.severity == Severity.S1 else "graver_case", now)
+
+
+def _classify(connection: Connection, case_id: str, raised: list[GrievanceRaised], now: datetime) -> None:
+    """What the case is about became known after it was opened: her first words came before any question."""
+    known = [event for event in raised if event.category != UNCLASSIFIED]
+    if known:
+        category = min(known, key=lambda event: event.severity).category
+        connection.execute(
+            update(_case)
+            .where(_case.c.id == case_id)
+            .values(category=category, updated_at=now, version=_case.c.version + 1)
+        )
+        _log(connection, case_id, "classified", category, now)
 
 
 def _keep(

@@ -16,6 +16,8 @@ from bot.storage.tables import table
 from tests.journeys.world import BEGIN, Worker, World
 
 COACHED = GrievanceRaised("q1", "coaching", "S3", ("intimidation",))
+WORDS = GrievanceRaised("words", "unclassified", "S3")
+LATE = GrievanceRaised("what", "wages", "S3")
 DISMISSED = GrievanceRaised("q4_choice", "dismissal", "S2")
 HURT = GrievanceRaised("q8_what", "violence", "S1")
 
@@ -23,6 +25,17 @@ HURT = GrievanceRaised("q8_what", "violence", "S1")
 @pytest.fixture
 def source(world: World) -> opening.Source:
     """A conversation that began."""
+    return begun(world)
+
+
+@pytest.fixture
+def source_in_sqlite(sqlite_world: World) -> opening.Source:
+    """The same on SQLite alone."""
+    return begun(sqlite_world)
+
+
+def begun(world: World) -> opening.Source:
+    """Let a worker be called, and her talk begin."""
     world.interviewed(Worker(script={"steps": list(BEGIN), "then": "silent"}))
     world.at("2026-03-02T18:01:00+07:00")
     world.rest()
@@ -55,6 +68,16 @@ def test_a_graver_report_raises_the_case_and_shortens_its_clocks(
     assert (before.severity, after.severity, after.category) == ("S3", "S1", "violence")
     assert after.review_due_at < before.review_due_at
     assert after.review_due_at - world.clock.now() <= timedelta(hours=1)
+
+
+def test_a_case_of_mere_words_gets_the_category_of_what_is_told_later(
+    sqlite_world: World, source_in_sqlite: opening.Source
+) -> None:
+    record(sqlite_world, source_in_sqlite, WORDS)
+    record(sqlite_world, source_in_sqlite, WORDS, COACHED)
+    record(sqlite_world, source_in_sqlite, LATE)
+    (case,) = sqlite_world.rows(tables.Case)
+    assert (case.category, case.severity) == ("coaching", "S3")
 
 
 def test_a_lesser_report_lowers_nothing(world: World, source: opening.Source) -> None:
