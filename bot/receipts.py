@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from bot import contacts, incidents, leftovers, pace
+from bot import contacts, incidents, leftovers, pace, ways
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.messages import Channel, DeliveryStatus, Receipt, Returned, StatusUpdate
@@ -138,13 +138,26 @@ def failed(connection: Connection, outbox_id: str, error: SendError, now: dateti
             .values(state="unknown", lease_until=wall + DOUBT)
         )
         return
-    tries = connection.execute(select(_outbox.c.tries).where(_outbox.c.id == outbox_id)).scalar_one()
-    if error.outcome is SendOutcome.RETRYABLE and tries < MOST_TRIES:
-        again(connection, outbox_id, tries, now, timedelta(seconds=error.wait))
+    row = connection.execute(
+        select(_outbox.c.tries, _outbox.c.message_id, _outbox.c.channel).where(_outbox.c.id == outbox_id)
+    ).one()
+    if error.outcome is SendOutcome.RETRYABLE and row.tries < MOST_TRIES:
+        again(connection, outbox_id, row.tries, now, timedelta(seconds=error.wait))
         return
     _close(connection, outbox_id, "failed")
-    message = select(_outbox.c.message_id).where(_outbox.c.id == outbox_id).scalar_subquery()
-    _advance_status(connection, _message.c.id == message, DeliveryStatus.FAILED, error.code)
+    _advance_status(connection, _message.c.id == row.message_id, DeliveryStatus.FAILED, error.code)
+    if row.message_id is not None and error.action != "blocked":
+        _lost(connection, row.message_id, f"{row.channel} {error.code}", error.action, now)
+
+
+def _lost(connection: Connection, message_id: str, subject: str, action: str, now: datetime) -> None:
+    """A text to a worker will not arrive: her talk goes on by another way of hers, if there is one. The operator is
+    told if there is none, and of what is theirs to mend."""
+    found = ways.look_for(connection, message_id, now)
+    if action == "operator":
+        incidents.report(connection, IncidentKind.PROVIDER, subject, now)
+    elif not found:
+        incidents.report(connection, IncidentKind.DELIVERY, subject, now)
 
 
 def again(
@@ -261,8 +274,8 @@ def _react(connection: Connection, report: StatusUpdate, now: datetime) -> None:
     elif report.action == "window" and row.template in (None, REMINDER):
         _requeue(connection, row, report, due_at=now, template=CLOSED)
     else:
-        kind = IncidentKind.PROVIDER if report.action == "operator" else IncidentKind.DELIVERY
-        incidents.report(connection, kind, f"{row.channel} {report.code or 'failed'}", now)
+        subject = f"{row.channel} {report.code or 'failed'}"
+        _lost(connection, report.message_id, subject, report.action, now)
 
 
 _DELAYS = {"soon": timedelta(minutes=1), "later": LATER, "tomorrow": timedelta(hours=24)}

@@ -139,7 +139,7 @@ def _not_taken(heart: Service, item: Item, error: SendError) -> None:
             return
         if error.action == "blocked" and isinstance(item, Letter):
             receipts.blocked(connection, outbox_id, now)
-        else:
+        elif not isinstance(item, Letter):
             channel = "email" if isinstance(item, Notice) else item.channel.value
             kind = IncidentKind.PROVIDER if error.action == "operator" else IncidentKind.DELIVERY
             incidents.report(connection, kind, f"{channel} {error.code}", now)
@@ -162,7 +162,6 @@ def inquire(heart: Service, doors: Doors, outbox_id: str) -> None:
             receipts.all_sent(connection, {outbox_id: mine}, wall_time())
         elif isinstance(item, Letter) and item.tries >= MOST_BLIND_TRIES and not _finds(doors, item):
             receipts.failed(connection, outbox_id, _LOST_SIGHT, now, wall_time())
-            incidents.report(connection, IncidentKind.DELIVERY, f"{item.channel} {_LOST_SIGHT.code}", now)
         else:
             receipts.again(connection, outbox_id, 1, now)
 

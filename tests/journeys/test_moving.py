@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bot import contacts
 from bot.flow import phrases
 from bot.flow.catalog import Catalogs
 from bot.flow.library import Library
@@ -19,7 +21,7 @@ from bot.storage.database import Database, open_database
 from tests.channels.telegram import Chat, chatting
 from tests.journeys.test_hotline import LONG, WORKER, write
 from tests.journeys.test_pickup import telling_words
-from tests.journeys.world import HOTLINE, World, heard
+from tests.journeys.world import CALLER, HOTLINE, Worker, World, heard
 
 FRIEND = "+6281200000077"
 BEGUN = ("hello", "1", "1", "5", "1")
@@ -251,7 +253,7 @@ def test_what_she_writes_while_the_talk_is_in_a_call_is_kept_with_it(sqlite_worl
     steps = [*PICKS_UP, {"keys": "1"}, {"speak": LONG, "seconds": 4}, {"keys": "2"}]
     put_off(world, {"steps": steps, "then": "silent"})
     assert wrote
-    (talk, gate) = world.rows(tables.Conversation)
+    talk, _ = world.rows(tables.Conversation)
     assert ("in", "I can also write") in world.transcript()
     assert [row.conversation_id for row in world.rows(tables.Message) if row.event_id == wrote[0]] == [
         talk.id
@@ -312,3 +314,194 @@ def test_callers_are_asked_for_a_code_only_while_there_is_one(sqlite_world: Worl
     write(world, *BEGUN)
     code_for(world)
     assert "Do you have a code for us?" in calls_with(world)
+
+
+# --- letters that are lost --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(chat: Chat) -> Chat:
+    """She writes in the app, handed over her number there, and stands at the question for her own words."""
+    chat.starts()
+    for text in ("English", "yes", "5", "1"):
+        chat.says(text)
+    chat.does("contact")
+    chat.world.run()
+    assert chat.heard()[-1].startswith(IN_WORDS)
+    return chat
+
+
+def app_is_gone(chat: Chat) -> None:
+    """From now on Telegram knows no such chat."""
+    chat.order(code=400, method="sendMessage", description="Bad Request: chat not found")
+
+
+def test_a_lost_letter_lets_the_talk_go_on_by_the_other_address_that_she_gave(linked: Chat) -> None:
+    world = linked.world
+    app_is_gone(linked)
+    linked.says(LONG)
+    assert world.network.texts_to(FRIEND) == ["Hello. Is this a good time?\n1 Yes\n2 No"]
+    assert conversations(world) == [("sms", "open", None)]
+    assert not {kind for kind, _ in world.incidents()} & {"delivery"}
+    assert write(world, "1", sender=FRIEND)[-1].startswith(SAFE_HERE)
+    told = write(world, "1", sender=FRIEND)[-1]
+    assert IN_WORDS not in told
+    assert "picture" in told
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("words") == 1
+
+
+def test_nothing_telling_goes_to_the_other_address_before_it_is_safe(linked: Chat) -> None:
+    app_is_gone(linked)
+    linked.says(LONG)
+    told = write(linked.world, "hello", "no", sender=FRIEND)
+    assert telling_words(linked.world, told, "en") == []
+
+
+def test_without_another_way_the_operator_is_told_and_the_talk_waits(chat: Chat) -> None:
+    world = chat.world
+    chat.starts()
+    app_is_gone(chat)
+    chat.says("English")
+    assert {kind for kind, _ in world.incidents()} == {"delivery"}
+    assert conversations(world) == [("telegram", "open", None)]
+
+
+def test_who_blocked_us_is_not_written_to_by_any_other_way(linked: Chat) -> None:
+    linked.order(code=403)
+    linked.says(LONG)
+    assert linked.world.network.texts_to(FRIEND) == []
+    assert linked.stops() == ["provider", "provider"]
+
+
+def test_a_stopped_address_is_no_other_way(linked: Chat) -> None:
+    world = linked.world
+    write(world, "stop", sender=FRIEND)
+    before = world.network.texts_to(FRIEND)
+    app_is_gone(linked)
+    linked.says(LONG)
+    assert world.network.texts_to(FRIEND) == before
+
+
+def test_a_number_that_only_the_auditor_gave_is_no_other_way(chat: Chat) -> None:
+    world = chat.world
+    world.interviewed(Worker(number=FRIEND))
+    (member,) = world.rows(tables.CohortMember)
+    chat.starts()
+    chat.says("English")
+    with world.service.database.write() as connection:
+        telegram = next(row for row in world.rows(tables.AddressRow) if row.kind == "telegram")
+        contacts.join(connection, member.contact_id, telegram.id, contacts.How.CODE, world.clock.now())
+    app_is_gone(chat)
+    chat.says("yes")
+    assert world.network.texts_to(FRIEND) == []
+    assert {kind for kind, _ in world.incidents()} == {"delivery"}
+
+
+def test_a_talk_goes_back_to_no_address_at_which_it_was_lost(linked: Chat) -> None:
+    world = linked.world
+    app_is_gone(linked)
+    world.network.post("/sim/errors", number=FRIEND, create=21211)
+    linked.says(LONG)
+    world.rest()
+    assert ("delivery", "sms 21211") in world.incidents()
+    assert world.network.texts_to(FRIEND) == []
+    (talk,) = world.rows(tables.Conversation)
+    assert (talk.channel, talk.state) == ("sms", "open")
+
+
+# --- a pass-word from elsewhere -----------------------------------------------------------------------
+
+SITI = Worker("+6281200000001", alias="W-1", pass_word="4711")
+DEWI = Worker("+6281200000002", alias="W-2", pass_word="998877")
+
+
+def card_of(world: World) -> str:
+    """The number on the card of the only audit."""
+    (audit,) = world.rows(tables.Audit)
+    return str(audit.card_code)
+
+
+@pytest.fixture
+def called_upon(sqlite_world: World) -> World:
+    """Two workers wait for their callbacks."""
+    sqlite_world.interviewed(SITI, DEWI)
+    return sqlite_world
+
+
+def test_a_worker_proves_from_another_number_who_she_is_and_is_interviewed_there(world: World) -> None:
+    world.interviewed(SITI, DEWI)
+    told = write(world, f"{card_of(world)} {DEWI.pass_word}", sender=FRIEND)
+    assert told[-1].startswith("Thank you. Is it safe to write now")
+    told = write(world, "1", sender=FRIEND)
+    assert "the auditors talked with you" in told[-1]
+    states = {row.contact_id: row.state for row in world.rows(tables.Callback)}
+    (link,) = [row for row in world.rows(tables.ContactAddress) if row.how == "pass_word"]
+    assert states[link.contact_id] == "dialling"
+    assert sorted(states.values()) == ["dialling", "scheduled"]
+    assert DEWI.pass_word not in " ".join(words for _, words in world.transcript())
+
+
+def test_the_same_by_telephone(called_upon: World) -> None:
+    world = called_upon
+    said = calls_with(world, f"{card_of(world)}{SITI.pass_word}", "1", to=CALLER)
+    assert any("Is it safe to talk now" in text for text in said[-12:])
+    assert any("the auditors talked with you" in text for text in said)
+    assert SITI.pass_word not in " ".join(words for _, words in world.transcript())
+    world.rest()
+    assert sorted(state for state in world_states(world)) == ["scheduled", "scheduled"]
+    assert [row.how for row in world.rows(tables.ContactAddress)].count("pass_word") == 1
+
+
+def world_states(world: World) -> list[str]:
+    """The states of all callbacks."""
+    return [each["state"] for each in world.callbacks()]
+
+
+def test_two_wrong_pass_words_shut_the_address_and_tell_nothing(called_upon: World) -> None:
+    world = called_upon
+    card = card_of(world)
+    neutral = write(world, f"{card} 0001", sender=FRIEND)[-1]
+    assert "Thank you for your message" in neutral or "Which language" in neutral
+    write(world, f"{card} 0002", f"{card} {SITI.pass_word}", sender=FRIEND)
+    assert [row.how for row in world.rows(tables.ContactAddress)].count("pass_word") == 0
+    assert world_states(world) == ["scheduled", "scheduled"]
+    for entry in ("0001", "0002", SITI.pass_word):
+        assert entry not in " ".join(words for _, words in world.transcript())
+
+
+def test_many_wrong_pass_words_for_one_audit_close_it_and_tell_the_operator(called_upon: World) -> None:
+    world = called_upon
+    card = card_of(world)
+    for n in range(5):
+        write(world, f"{card} 0001", f"{card} 0002", sender=f"+62812000011{n:02d}")
+    assert ("pass_word", world.rows(tables.Audit)[0].id) in world.incidents()
+    write(world, f"{card} {SITI.pass_word}", sender=FRIEND)
+    assert world_states(world) == ["scheduled", "scheduled"]
+
+
+def test_two_workers_with_the_same_pass_word_are_not_guessed_apart(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(SITI, Worker("+6281200000002", alias="W-2", pass_word=SITI.pass_word))
+    write(world, f"{card_of(world)} {SITI.pass_word}", sender=FRIEND)
+    assert world_states(world) == ["scheduled", "scheduled"]
+
+
+# --- races --------------------------------------------------------------------------------------------
+
+
+def test_of_two_who_use_a_code_at_once_one_gets_the_talk(world: World) -> None:
+    write(world, *BEGUN)
+    code = code_for(world)
+    others = [f"+62812000022{n:02d}" for n in range(4)]
+    with ThreadPoolExecutor(len(others)) as pool:
+        list(pool.map(lambda number: world.network.text(number, code), others))
+    world.network.idle()
+    world.run()
+    assert [row.how for row in world.rows(tables.ContactAddress)].count("code") == 1
+    moved = [row for row in world.rows(tables.Conversation) if row.answers]
+    assert len(moved) == 1
+    assert (
+        sum("Is it safe to write here now" in " ".join(world.network.texts_to(number)) for number in others)
+        >= 1
+    )
