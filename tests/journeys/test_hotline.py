@@ -67,13 +67,15 @@ def test_a_talk_in_writing_becomes_a_case_and_a_callback_with_her_own_code(world
         "Asia/Jakarta",
     )
     assert 18 <= due.hour < 21
-    world.network.script(WORKER, {"steps": [{"keys": "1"}, {"keys": "48213#"}, *YES], "then": "silent"})
+    world.network.script(WORKER, {"steps": [{"keys": "1"}, {"keys": "48213#"}, *MESSAGE], "then": "silent"})
     world.at("2026-03-02T18:01:00+07:00")
     world.rest()
-    assert world.dispositions() == ["completed"]
+    assert world.dispositions() == ["handed_off"]
     assert not any("48213" in text for _, text in world.transcript())
 
 
+MESSAGE = [{"keys": "1"}, {"keys": "1"}, {"keys": "1"}, {"speak": "Please help me", "seconds": 4}]
+"""It is safe; nobody is free, so she leaves a message, which may be recorded."""
 YES = [
     {"keys": key}
     for key in ("1", "1", "1", "2", "2", "2", "2", "2", "1", "1", "2", "2", "2", "1", "2", "2", "1", "2")
@@ -222,7 +224,9 @@ def test_a_withheld_caller_is_promised_no_call_that_nobody_can_make(sqlite_world
     told = heard(ring(world, keyed("1", "1", "2", "1", "2", "2", "2", "2", "1"), "anonymous"))
     assert "Do you want us to call you back?" not in told
     asked_for_a_person = heard(ring(world, keyed("1", "1", "2", "0"), "anonymous"))
-    assert "That is all right. You can call again at any time. Goodbye." in asked_for_a_person
+    assert "Nobody is free right now." in asked_for_a_person
+    assert "Leave a message" in asked_for_a_person
+    assert "We call you back" not in asked_for_a_person
     assert not any("will call you" in text for text in told + asked_for_a_person)
 
 
@@ -231,10 +235,13 @@ def test_a_caller_chooses_a_code_and_is_called_back(world: World) -> None:
     call = ring(world, keyed(*pressed))
     assert any("Please choose a code" in text for text in heard(call))
     assert world.callback()["preference"] == "evening"
-    world.network.script(WORKER, {"steps": [{"keys": "1"}, {"keys": "5566#"}, *YES], "then": "silent"})
+    world.network.script(WORKER, {"steps": [{"keys": "1"}, {"keys": "5566#"}, *MESSAGE], "then": "silent"})
     world.at("2026-03-02T18:01:00+07:00")
     world.rest()
-    assert world.dispositions() == ["completed"]
+    assert world.dispositions() == ["handed_off"]
+    called = world.network.calls(WORKER)[-1]
+    assert "This is the call that you asked for." in heard(called)
+    assert not any("auditors" in text for text in heard(called)), "she was promised a call, not an interview"
 
 
 def test_a_returned_call_is_neutral_until_the_code_and_then_the_callback(world: World) -> None:
