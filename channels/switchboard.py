@@ -144,7 +144,7 @@ class Switchboard:
         try:
             call = client_of(self._settings).calls.create(
                 to=order.to.reveal(Reveal.DIAL),
-                from_=self._settings.twilio_voice_from.for_country(contacts.country_of(order.to)) or "",
+                from_=self._own_number(contacts.country_of(order.to)),
                 url=f"{own}?r={order.ring}{RETRY_HINT}",
                 method="POST",
                 status_callback=f"{own}/status?r={order.ring}{RETRY_HINT}",
@@ -155,6 +155,11 @@ class Switchboard:
         except Exception as error:
             raise_failure(error)
         return Receipt(str(call.sid))
+
+    def _own_number(self, country: str | None) -> str:
+        """What an agent's telephone shows: our number for her country, else any of ours."""
+        lines = self._settings.twilio_voice_from
+        return lines.for_country(country) or next(iter(lines.by_country.values()))
 
     def lead(self, legs: Legs) -> bool:
         """Lead a caller's call out of its round of waiting to where it goes next; False if the call is over."""
