@@ -105,7 +105,7 @@ class Room:
         self.rooms.where.pop(party.call.sid, None)
         party.line.settle()
         party.call.note("left", room=self.sid)
-        self._report("leave", party, **_parting(party, closed=self.status == "completed"))
+        self._report("leave", party, **_parting(party, self.reason))
         if self.status == "completed":
             return
         self._beep(party.terms.beep in ("true", "onExit"))
@@ -182,9 +182,12 @@ class Room:
         music.add_done_callback(lambda _: self._music_over(party))
         try:
             await party.line.linger(WITHOUT_END)
-        finally:
-            if await _has_ended(music):
+        except Turned:
+            if music.done():
+                music.result()
                 party.played = source
+        finally:
+            await _silence(music)
 
     def _music_over(self, party: Party) -> None:
         """Wake the one who waited, unless the music was over because she has left."""
@@ -334,24 +337,22 @@ class Rooms:
         self._open.clear()
 
 
-async def _has_ended(music: asyncio.Future[None]) -> bool:
-    """Stop the music; whether it had ended by itself. Raises the :class:`TwimlError` that kept it from playing."""
-    if music.done():
-        music.result()
-        return True
+async def _silence(music: asyncio.Future[None]) -> None:
+    """Stop the music, whatever it was doing."""
     music.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, TwimlError):
         await music
-    return False
 
 
-def _parting(party: Party, *, closed: bool) -> dict[str, str]:
+def _parting(party: Party, ended: str | None) -> dict[str, str]:
+    """Why ``party`` leaves; ``ended`` is why the whole conference did, if it did first."""
+    status = "completed" if party.line.hung_up_by else "in-progress"
     if party.line.hung_up_by:
-        status, reason = "completed", "participant_hung_up"
-    elif closed:
-        status, reason = "in-progress", "moderator_ended_conference"
+        reason = "participant_hung_up"
+    elif ended == "conference-ended-via-api":
+        reason = "conference_ended_via_api"
     else:
-        status, reason = "in-progress", "participant_updated_via_api"
+        reason = "moderator_ended_conference" if ended else "participant_updated_via_api"
     return {"ParticipantCallStatus": status, "ReasonParticipantLeft": reason}
 
 
