@@ -50,6 +50,10 @@ FILE = VAR / "demo.json"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
 MAIL = "line@voiceback.example"
+MISSED = "+12025550123"
+"""A call to it is not answered but returned, so that it costs the worker nothing."""
+AGENT = "+12025550142"
+"""The telephone of the agent, which lies among the workers' on the phones' page."""
 MAILBOX = "line"
 """Who reads it by IMAP."""
 NOTICE = "HX" + "0" * 31 + "1"
@@ -207,6 +211,7 @@ def _settings(known: dict[str, Any], web: int, world: int, post: tuple[int, int]
         "TWILIO_SMS_FROM": HOTLINE,
         "TWILIO_VOICE_FROM": CALLER,
         "TWILIO_WHATSAPP_FROM": HOTLINE,
+        "TWILIO_MISSED_CALL": MISSED,
         "TWILIO_WHATSAPP_TEMPLATES": f"*={NOTICE}",
         "TWILIO_CALLS_PER_SECOND": "5",
         "SMS_PER_SECOND": "10",
@@ -306,7 +311,7 @@ def _world(
                 "sms_url": f"{base}/channels/sms#rc=3&rp=all",
                 "whatsapp_url": f"{base}/channels/whatsapp#rc=3&rp=all" if number == HOTLINE else None,
             }
-            for number in (HOTLINE, CALLER)
+            for number in (HOTLINE, CALLER, MISSED)
         },
         "contents": [
             {
@@ -505,6 +510,7 @@ def _private_write(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        "missed_call": MISSED,
         file.write(text)
     temporary.replace(path)
 
