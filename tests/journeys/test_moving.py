@@ -505,3 +505,62 @@ def test_of_two_who_use_a_code_at_once_one_gets_the_talk(world: World) -> None:
         sum("Is it safe to write here now" in " ".join(world.network.texts_to(number)) for number in others)
         >= 1
     )
+
+
+# --- stop ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said_in", ["where the talk is", "where it was", "elsewhere before"])
+def test_a_stop_covers_every_address_that_she_linked(chat: Chat, said_in: str) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    if said_in == "where the talk is":
+        chat.says("stop")
+    else:
+        write(world, "stop" if said_in == "where it was" else "berhenti")
+    assert len(world.rows(tables.Stop)) == 2
+    shown = (chat.heard(), world.network.texts_to(WORKER))
+    chat.says("hello")
+    write(world, "hello")
+    assert (chat.heard(), world.network.texts_to(WORKER)) == shown
+
+
+def test_start_at_one_address_lifts_no_stop_of_another(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    chat.says("stop")
+    write(world, "start")
+    (left,) = world.rows(tables.Stop)
+    telegram = next(row for row in world.rows(tables.AddressRow) if row.kind == "telegram")
+    assert left.index == telegram.stop_index
+
+
+def test_a_code_is_not_taken_where_she_said_stop(chat: Chat) -> None:
+    world = chat.world
+    chat.starts()
+    chat.says("stop")
+    heard_before = chat.heard()
+    write(world, *BEGUN)
+    chat.says(code_for(world))
+    assert chat.heard() == heard_before
+    assert world.rows(tables.LinkCode)[0].used_at is None
+
+
+def test_a_stop_outlives_the_deletion_of_everything_else_and_a_new_upload(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(number=WORKER))
+    write(world, "hello", "stop")
+    with world.service.database.write() as connection:
+        for each in reversed(tables.metadata.sorted_tables):
+            if each.name != "stop":
+                connection.execute(each.delete())
+    world.interviewed(Worker(number=WORKER))
+    assert world.callback()["state"] == "stopped"
+    before = world.network.texts_to(WORKER)
+    assert write(world, "hello") == before
