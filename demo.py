@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,13 +32,14 @@ import click
 import pyotp
 from sqlalchemy import func, select
 
-from bot import processes, queue, staff
+from bot import processes, queue, roster, staff
 from bot.audits.importing import bring_in
 from bot.audits.upload import read
 from bot.callbacks import policies
 from bot.callbacks.policy import Policy
 from bot.errors import ConfigurationError, VoicebackError
 from bot.privacy import keys
+from bot.roster import Newcomer
 from bot.service import Service, advance_clock, open_service, start_demo_clock
 from bot.settings import Settings, load
 from bot.storage.database import open_database
@@ -49,11 +50,11 @@ VAR = Path("var")
 FILE = VAR / "demo.json"
 HOTLINE = "+12025550100"
 CALLER = "+12025550199"
-MAIL = "line@voiceback.example"
 MISSED = "+12025550123"
 """A call to it is not answered but returned, so that it costs the worker nothing."""
 AGENT = "+12025550142"
 """The telephone of the agent, which lies among the workers' on the phones' page."""
+MAIL = "line@voiceback.example"
 MAILBOX = "line"
 """Who reads it by IMAP."""
 NOTICE = "HX" + "0" * 31 + "1"
@@ -210,8 +211,8 @@ def _settings(known: dict[str, Any], web: int, world: int, post: tuple[int, int]
         "TWILIO_API_BASE": f"http://127.0.0.1:{world}",
         "TWILIO_SMS_FROM": HOTLINE,
         "TWILIO_VOICE_FROM": CALLER,
-        "TWILIO_WHATSAPP_FROM": HOTLINE,
         "TWILIO_MISSED_CALL": MISSED,
+        "TWILIO_WHATSAPP_FROM": HOTLINE,
         "TWILIO_WHATSAPP_TEMPLATES": f"*={NOTICE}",
         "TWILIO_CALLS_PER_SECOND": "5",
         "SMS_PER_SECOND": "10",
@@ -242,7 +243,7 @@ def _prepare(settings: Settings, known: dict[str, Any]) -> Service:
     start_demo_clock(database)
     database.dispose()
     service = open_service(settings)
-    for role in ("supervisor", "admin"):
+    for role in ("supervisor", "admin", "agent"):
         _add_person(service, known, role)
     _write(known)
     with service.database.read() as connection:
@@ -260,12 +261,11 @@ def _prepare(settings: Settings, known: dict[str, Any]) -> Service:
 def _add_person(service: Service, known: dict[str, Any], role: str) -> None:
     if role in known:
         return
-    password = secrets.token_urlsafe(12)
-    name = f"demo-{role}"
-    secret = staff.add(
-        service.database, service.sealer, service.clock, name, password, [staff.Role(role)], None
-    )
-    known[role] = {"name": name, "password": password, "totp_secret": secret}
+    newcomer = Newcomer(f"demo-{role}", frozenset({staff.Role(role)}), secrets.token_urlsafe(12))
+    if role == staff.Role.AGENT:
+        newcomer = replace(newcomer, phone=AGENT, languages=("en", "id"))
+    secret = roster.add(service, newcomer)
+    known[role] = {"name": newcomer.name, "password": newcomer.password, "totp_secret": secret}
 
 
 def _sample(now: datetime) -> io.BytesIO:
@@ -337,14 +337,29 @@ def _world(
             }
             for visit in VISITS
             for person in visit.people
+        ]
+        + [
+            {
+                "number": AGENT,
+                "name": "Agent of the hotline",
+                "language": "en",
+                "note": "rings when a worker asks for a person and the agent is available; 1 takes the call",
+                "script": "manual",
+            }
         ],
         "actions": [
             {"label": "+1 hour", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "1"}},
             {"label": "+8 hours", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "8"}},
             {"label": "+1 day", "url": f"{panel.url}/clock", "headers": token, "form": {"hours": "24"}},
-            {"label": "Sign-in code", "url": f"{panel.url}/code", "headers": token, "form": {}},
+            *(
+                {"label": label, "url": f"{panel.url}/code", "headers": token, "form": {"role": role}}
+                for label, role in (("Sign-in code", "supervisor"), ("Agent's code", "agent"))
+            ),
         ],
-        "links": [{"label": "Supervisor's page", "url": f"http://127.0.0.1:{web}/console/"}],
+        "links": [
+            {"label": "Supervisor's page", "url": f"http://127.0.0.1:{web}/console/"},
+            {"label": "Agent's page", "url": f"http://127.0.0.1:{web}/console/agent"},
+        ],
     }
     # The make-believe world is not ours: what it knows lies in a folder of its own.
     folder = VAR / "simulator"
@@ -412,8 +427,9 @@ class _Panel:
             hours = int(parse_qs(body).get("hours", ["0"])[0])
             now = advance_clock(self._service, timedelta(hours=hours))
             return f"It is now {now:%A %H:%M} UTC in the demo."
-        code = pyotp.TOTP(self._known["supervisor"]["totp_secret"]).now()
-        return f"Sign in as {self._known['supervisor']['name']} with the code {code} (works once)."
+        role = "agent" if "agent" in parse_qs(body).get("role", []) else "supervisor"
+        code = pyotp.TOTP(self._known[role]["totp_secret"]).now()
+        return f"Sign in as {self._known[role]['name']} with the code {code} (works once)."
 
     def stop(self) -> None:
         """Close the panel."""
@@ -494,6 +510,7 @@ def _addresses(settings: Settings, web: int, world: int | None) -> dict[str, Any
         "phones": f"http://127.0.0.1:{world}/" if world else None,
         "hotline": HOTLINE,
         "caller": CALLER,
+        "missed_call": MISSED,
         # Where a worker writes to, and what the demo set to send and read mail.
         "whatsapp": HOTLINE,
         "mail": settings.email_from,
@@ -510,13 +527,12 @@ def _private_write(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        "missed_call": MISSED,
         file.write(text)
     temporary.replace(path)
 
 
 def _announce(known: dict[str, Any], web: int, world: int | None) -> None:
-    person = known["supervisor"]
+    person, agent = known["supervisor"], known["agent"]
     lines = [
         "",
         "Voiceback is running. Everything here is made up; nobody is called.",
@@ -527,9 +543,15 @@ def _announce(known: dict[str, Any], web: int, world: int | None) -> None:
         f"      password  {person['password']}",
         "      code      the button 'Sign-in code' on the phones' page, or an authenticator with the secret",
         f"                {person['totp_secret']}",
+        f"  Agent's page            http://127.0.0.1:{web}/console/agent (in another browser or a private window)",
+        f"      name      {agent['name']}",
+        f"      password  {agent['password']}",
+        "      code      the button 'Agent's code' on the phones' page",
         "",
         "  A phone rings within seconds, for 40 seconds. Answer it, press 1, key the code from its note and #,",
         "  and go on. Missed it? Press '+1 hour', and whoever it was is called again.",
+        "  To talk: be available on the agent's page, call the hotline from a worker's phone, choose the language",
+        "  and press 0; then the agent's telephone rings, among the phones.",
         "  Time: the buttons on the phones' page, or `.venv/bin/voiceback clock advance 8h`.",
         f"  All addresses and sign-ins: {FILE}",
         "",
