@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import contacts
+from bot import contacts, links
 from bot.flow import phrases
 from bot.flow.catalog import Catalogs
 from bot.flow.library import Library
@@ -19,6 +20,7 @@ from bot.privacy.seal import Sealer
 from bot.storage import tables
 from bot.storage.database import Database, open_database
 from tests.channels.telegram import Chat, chatting
+from tests.journeys.test_handoff import answer
 from tests.journeys.test_hotline import LONG, WORKER, write
 from tests.journeys.test_pickup import telling_words
 from tests.journeys.world import CALLER, HOTLINE, Worker, World, heard
@@ -564,3 +566,106 @@ def test_a_stop_outlives_the_deletion_of_everything_else_and_a_new_upload(sqlite
     assert world.callback()["state"] == "stopped"
     before = world.network.texts_to(WORKER)
     assert write(world, "hello") == before
+
+
+# --- who answers, and who looks ------------------------------------------------------------------------
+
+
+def test_a_talk_with_a_person_goes_on_elsewhere_with_the_same_person(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    write(world, "person")
+    chat.starts()
+    chat.says(code)
+    assert chat.heard()[-1] == phrases.GOES_ON_HERE
+    chat.says("are you there?")
+    answer(world, "We read you here too.")
+    assert chat.heard()[-1] == "We read you here too."
+    assert conversations(world) == [("telegram", "human", "handed_off"), ("telegram", "ended", "moved")]
+
+
+def test_after_five_wrong_codes_even_the_right_one_is_only_words(chat: Chat) -> None:
+    world = chat.world
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    for n in range(1, 6):
+        chat.says(f"{(int(code) + n) % 10**8:08d}")
+    chat.says(code)
+    assert world.rows(tables.LinkCode)[0].used_at is None
+    assert world.rows(tables.ContactAddress) == []
+
+
+def test_a_conversation_is_shown_five_codes_a_day(sqlite_world: World) -> None:
+    world = sqlite_world
+    write(world, *BEGUN)
+    for _ in range(links.MOST_CODES):
+        code_for(world)
+    told = write(world, "link")
+    assert phrases.NO_MORE_CODES in told[-2:]
+    assert len(world.rows(tables.LinkCode)) == links.MOST_CODES
+    world.pass_time(timedelta(days=1, minutes=1))
+    write(world, "link")
+    assert len(world.rows(tables.LinkCode)) == links.MOST_CODES + 1
+
+
+@pytest.mark.parametrize("how", ["plain", "parted", "in her digits", "signed"])
+def test_a_code_is_read_as_people_write_it(sqlite_world: World, how: str) -> None:
+    world = sqlite_world
+    write(world, *BEGUN)
+    code = code_for(world)
+    written = {
+        "plain": f"{code} ",
+        "parted": f"{code[:4]}-{code[4:]}",
+        "in her digits": "".join(chr(ord("၀") + int(digit)) for digit in code),
+        "signed": f"{code}\n\nSent from my phone",
+    }
+    assert write(world, written[how], sender=FRIEND)[-1].startswith(SAFE_HERE)
+
+
+def test_who_has_the_phone_next_meets_nothing_of_a_talk_that_was_put_off_long_ago(
+    sqlite_world: World,
+) -> None:
+    world = sqlite_world
+    put_off(world, "no-answer")
+    world.pass_time(timedelta(days=4))
+    world.run()
+    told = write(world, "hello")
+    assert told[-1].startswith("Hello. Thank you for your message.")
+
+
+def test_other_people_on_her_phone_are_not_made_one_with_her(chat: Chat) -> None:
+    world = chat.world
+    world.interviewed(Worker(number=WORKER))
+    write(world, *BEGUN)
+    code = code_for(world)
+    chat.starts()
+    chat.says(code)
+    (member,) = world.rows(tables.CohortMember)
+    owners = {row.contact_id for row in world.rows(tables.ContactAddress)}
+    assert len(owners) == 2
+    telegram = next(row.id for row in world.rows(tables.AddressRow) if row.kind == "telegram")
+    assert [row.contact_id for row in world.rows(tables.ContactAddress) if row.address_id == telegram] != [
+        member.contact_id
+    ]
+
+
+def test_a_message_and_the_call_that_goes_on_at_once_lose_nothing(world: World) -> None:
+    told: list[str] = []
+
+    def at_the_same_time(path: str) -> None:
+        turns = len(world.hits_at("/channels/voice/turn/"))
+        if "/turn/" in path and turns == 3 and not told:
+            told.append(world.network.text(WORKER, "hello, I am here"))
+            time.sleep(0.05)
+
+    world.before = at_the_same_time
+    steps = [*PICKS_UP, {"keys": "2"}, {"keys": "4"}, {"keys": "2"}]
+    put_off(world, {"steps": steps, "then": "silent"})
+    assert told
+    answered = [question for question, _, _ in world.answers()]
+    assert answered.count("what") == answered.count("punished") == 1
+    assert len([body for _, body in world.transcript() if body == "hello, I am here"]) == 1
+    states = [row.state for row in world.rows(tables.Conversation)]
+    assert states.count("open") <= 1
