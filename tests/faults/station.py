@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -176,9 +176,14 @@ def command_of(process: int) -> str:
 
 @contextmanager
 def station(
-    folder: Path, database_url: str, *, log_level: str = "INFO", **network_changes: object
+    folder: Path,
+    database_url: str,
+    *,
+    log_level: str = "INFO",
+    more: Callable[[Network], Mapping[str, str]] = lambda _network: {},
+    **network_changes: object,
 ) -> Iterator[Station]:
-    """A station that serves and works, until the end of the block."""
+    """A station that serves and works, until the end of the block. ``more`` gives further settings."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     network = simulator.start(network_configuration(url, **network_changes))
@@ -199,6 +204,7 @@ def station(
         "LOG_LEVEL": log_level,
         "NO_PROXY": "127.0.0.1",
     }
+    environment |= more(Network(network.url))
     settings = settings_for(url, network.url, database_url=database_url, voiceback_keys=folder / "keys.json")
     database = open_database(database_url)
     database.upgrade()
