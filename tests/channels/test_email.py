@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import timedelta
 from email.message import EmailMessage
@@ -626,3 +627,44 @@ def test_no_log_line_holds_an_address_or_a_word(
 def test_without_settings_the_channel_is_off(sqlite_world: World) -> None:
     assert requests.post(f"{sqlite_world.url}/channels/email", data=b"x", timeout=10).status_code == 404
     assert "email" not in registry(Settings.model_validate({}))
+
+
+# --- a talk that moves ----------------------------------------------------------------------------------
+
+
+def test_an_answer_to_a_thread_that_was_put_off_goes_on_after_the_question_for_safety(
+    post_world: World, office: PostOffice
+) -> None:
+    take(post_world, letter(REPORT))
+    for words in ("yes", "4", "later", "In the evening"):
+        take(post_world, reply(last(office), words))
+    if conversations(post_world)[0].outcome is None:
+        take(post_world, reply(last(office), "48213"))
+    assert conversations(post_world)[0].outcome == "later"
+    take(post_world, reply(last(office), "I have time now"))
+    assert "Is it safe to write here now" in last(office).text
+    take(post_world, reply(last(office), "yes"))
+    (conversation,) = conversations(post_world)
+    assert (conversation.state, conversation.channel) == ("open", "email")
+    assert "What did they do?" in last(office).text
+
+
+def test_an_answer_to_an_old_mail_brings_a_talk_back_that_went_elsewhere(
+    post_world: World, office: PostOffice
+) -> None:
+    take(post_world, letter(REPORT))
+    for words in ("yes", "4", "link"):
+        take(post_world, reply(last(office), words))
+    code = next(
+        match[0] for sent in reversed(office.to(WORKER)) if (match := re.search(r"\b\d{8}\b", sent.text))
+    )
+    post_world.network.text("+6281200000077", code)
+    post_world.network.idle()
+    post_world.run()
+    assert conversations(post_world)[0].channel == "sms"
+    mails = len(office.to(WORKER))
+    take(post_world, reply(last(office), "I am back at the computer"))
+    (conversation,) = conversations(post_world)
+    assert (conversation.state, conversation.channel) == ("open", "email")
+    assert len(office.to(WORKER)) == mails + 1
+    assert "Is it safe to write here now" in last(office).text
