@@ -6,16 +6,19 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
 import requests
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
-from bot import staff
+from bot import agents, staff, talks
+from bot.clock import wall_time
+from bot.ids import new_id
 from bot.queue import EmbeddedRedis
 from bot.storage import tables
 from tests.faults.station import Station, eventually, station
@@ -29,9 +32,17 @@ ALIAS = "Zanzibar-Kestrel"
 PASS_WORD = "40926173"
 WORDS = "Seventeen purple giraffes signed my payslip in January and nobody helped us with it"
 MAIL = "canary-supervisor@kestrel.example"
+AGENT = "+6281277788902"
+"""The telephone of an agent: as much a secret of hers as a worker's is."""
 PASSWORD = "correct horse battery staple"
-NUMBERS = tuple(number[3:] for number in (PHONE, OTHER, BAD))
+NUMBERS = tuple(number[3:] for number in (PHONE, OTHER, BAD, AGENT))
 """Without the country's code, as every way of writing them has these digits."""
+FILE = {
+    "name": f"{ALIAS}.txt",
+    "content_type": "text/plain",
+    "data": base64.b64encode(f"{PHONE} {ALIAS} {PASS_WORD} {WORDS}".encode()).decode(),
+}
+_staff = tables.table(tables.Staff)
 CANARIES = (*NUMBERS, ALIAS, PASS_WORD, "purple giraffes", MAIL)
 
 
@@ -101,6 +112,9 @@ def tell(at: Station) -> None:
     for body in (WORDS, "yes", "1", WORDS):
         at.network.text(PHONE, body)
         at.network.idle()
+    at.network.text(PHONE, WORDS, media=[FILE])
+    at.network.idle()
+    eventually(lambda: {row.state for row in media_of(at)} == {"kept"}, "the file that was sent")
     at.network.text(BAD, WORDS)
     forged = {"MessageSid": "SM1", "From": PHONE, "To": HOTLINE, "Body": WORDS}
     assert requests.post(at.url + "/channels/sms", data=forged, timeout=10).status_code == 403
@@ -110,8 +124,54 @@ def tell(at: Station) -> None:
     at.network.idle()
     at.network.post("/sim/chaos", {})
     wait_until_served(at)
+    talk_with_an_agent(at)
     eventually(lambda: len(at.network.texts_to(PHONE)) >= 3, "the answers")
     at.network.idle()
+
+
+def talk_with_an_agent(at: Station) -> None:
+    """A worker calls the hotline and talks with an agent, who writes down what she heard."""
+    agent = staff.add(
+        at.service.database,
+        at.service.sealer,
+        at.service.clock,
+        "agent",
+        PASSWORD,
+        [staff.Role.AGENT],
+    )
+    assert agent
+    takes = {"steps": [{"keys": "1"}, {"talk": [{"speak": "Hello", "seconds": 2}, {"hangup": True}]}]}
+    at.network.post("/sim/handsets", [{"number": AGENT, "name": "agent", "script": takes}])
+    now, wall = at.service.clock.now(), wall_time()
+    with at.service.database.write() as connection:
+        (me,) = connection.execute(select(_staff.c.id).where(_staff.c.name == "agent")).scalars()
+        agents.set_phone_and_languages(
+            connection, at.service.sealer, me, phone=AGENT, languages=["en"], now=now
+        )
+        session = {"id": new_id(), "staff_id": me, "data": "{}", "created_at": wall, "seen_at": wall}
+        connection.execute(insert(tables.table(tables.StaffSession)).values(session))
+        agents.come(connection, me, now)
+    at.network.ring(OTHER, script={"steps": [{"keys": "1"}, {"keys": "1"}, {"keys": "0"}], "then": "silent"})
+    eventually(lambda: outcomes_of_talks(at) == ["talked"], "the talk with the agent")
+    with at.service.database.write() as connection:
+        talk = talks.own_talk(connection, me)
+        assert talk is not None
+        library, sealer = at.service.library, at.service.sealer
+        talks.note(connection, sealer, library.taxonomy, me, talk.transfer_id, WORDS, now)
+        talks.wrap_up(connection, me, talk.transfer_id, now, available=False)
+
+
+def outcomes_of_talks(at: Station) -> list[str | None]:
+    """What became of each wait for an agent that is over."""
+    found = tables.table(tables.Transfer)
+    with at.service.database.read() as connection:
+        return list(connection.execute(select(found.c.outcome).where(found.c.state == "ended")).scalars())
+
+
+def media_of(at: Station) -> Sequence[Any]:
+    """The files that lay with the provider."""
+    with at.service.database.read() as connection:
+        return connection.execute(select(tables.table(tables.Media))).all()
 
 
 def add_supervisor(at: Station) -> str:
