@@ -15,6 +15,7 @@ from bot.cases import actions
 from bot.cases.lifecycle import Severity
 from bot.clock import wall_time
 from bot.errors import InputError
+from bot.messages import Channel
 from bot.service import Service
 from bot.talks import OwnTalk, Script
 from console import labels, pages, session
@@ -149,7 +150,9 @@ def _page(draft: _Draft) -> str:
         talk=talk,
         script=script,
         questions=_questions(service, script) if script else (),
-        question=lambda step: labels.question(script.flow, script.revision, step, "text") if script else "",
+        question=lambda step: (
+            labels.question(script.flow, script.revision, step, Channel.VOICE) if script else ""
+        ),
         answer=lambda step, code: labels.answer(script.flow, script.revision, step, code) if script else "",
         categories=service.library.taxonomy.categories.values(),
         severities=list(Severity),

@@ -132,7 +132,16 @@ CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
     {"sms": "SMS", "voice": "Telephone", "whatsapp": "WhatsApp", "telegram": "Telegram", "email": "E-mail"}
 )
 ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
-    {"yes": "Yes", "no": "No", "not_sure": "Not sure", "skip": "Skipped", "said": "Said"}
+    {
+        "yes": "Yes",
+        "no": "No",
+        "not_sure": "Not sure",
+        "skip": "Skipped",
+        "said": "Said",
+        "talked": "Talked with a person",
+        "nobody": "Nobody could take the call",
+        "message": "Left the line for a message",
+    }
 )
 
 
