@@ -302,7 +302,7 @@ class Conversation(Row, table=True):
     version: int = 0
     """Guards against two writers; counts the inputs that were taken."""
     moved_to: str | None = Field(default=None, max_length=ID)
-    """The address on which it went on, when the worker moved it to another way of talking."""
+    """Of a talk that only opened the door: the conversation that went on in its place (:mod:`bot.moving`)."""
     turn: int = 0
     """Telephone: the number of the last turn that was answered."""
     answers: int = 0
@@ -678,7 +678,8 @@ class Staff(Row, table=True):
 
 
 class LoginThrottle(Row, table=True):
-    """Failed sign-ins by keyed digest of the name that was typed, of its source, or of both. Times are wall time."""
+    """Failed sign-ins by keyed digest of the name that was typed, of its source, or of both; and wrong codes of
+    workers by that of the address they came from. Times are wall time."""
 
     __tablename__ = "login_throttle"
     index: str = Field(primary_key=True, max_length=40, repr=False)
