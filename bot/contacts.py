@@ -224,6 +224,12 @@ def join(connection: Connection, contact_id: str, address_id: str, how: How, now
         )
 
 
+def has_pass_word(connection: Connection, contact_id: str | None) -> bool:
+    """Whether a contact has a code by which we know her; False for None."""
+    digest = select(_contact.c.pass_word_digest).where(_contact.c.id == contact_id)
+    return connection.execute(digest).scalar_one_or_none() is not None
+
+
 def set_pass_word(connection: Connection, sealer: Sealer, contact_id: str, digits: str) -> None:
     """Keep the keyed digest of a pass-word that the worker chose."""
     connection.execute(

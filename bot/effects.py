@@ -348,6 +348,7 @@ def _way_back(
 ) -> _Way:
     """The telephone that she writes or calls from, else the number that she gave us, else the same thread.
 
+    A number that she gave is called only if she has a code: nothing else would prove who picks up there.
     The zone is that of the number; without one it is that of the audited factory's country.
     """
     kind, country = connection.execute(
@@ -356,7 +357,8 @@ def _way_back(
     phone = standing.address
     channel = Channel.VOICE
     if kind != AddressKind.PHONE:
-        given = contacts.given_phone(connection, sealer, address_id)
+        known = contacts.has_pass_word(connection, standing.contact_id)
+        given = contacts.given_phone(connection, sealer, address_id) if known else None
         address_id, country, phone = given or (address_id, country, phone)
         channel = Channel.VOICE if given else standing.channel
     zone = contacts.timezone_of(phone) if phone else None

@@ -305,6 +305,9 @@ def _go_on(
     """Take a message in the talk that is open, and let out what waited for one."""
     standing, session = steps.open_session(service, row, inbound.sender)
     standing = _came_along(connection, service, standing, inbound, now)
+    if inbound.shared is not None:
+        medium = _callback_medium(connection, service, inbound.sender, row.address_id)
+        session = engine.learn(session, {"callback_medium": medium})
     given = _given(inbound, row.stop is not None) or ASK_AGAIN
     check = safety.pass_words_of(connection, service.sealer, row)
     context = steps.context(service, door, now, check)
@@ -358,7 +361,9 @@ def _begin_thread(
         "trigger": "message",
         "language": spoken or "en",
         "language_known": "yes" if spoken else "no",
+        "callback_medium": _callback_medium(connection, service, inbound.sender, known.id),
     }
+    facts |= {"country": known.country} if known.country else {}
     context = steps.context(service, door, now)
     first = _given(inbound, known.stopped)
     sprint = steps.run(lambda: engine.start(service.library.get(HOTLINE), context, facts, first=first))
@@ -382,6 +387,15 @@ def _begin_thread(
         sprint = replace(sprint, prompt=prompt, events=events, timers=(), ended=True)
     standing = _came_along(connection, service, standing, inbound, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
+
+
+def _callback_medium(
+    connection: Connection, service: Service, sender: Address | None, address_id: str
+) -> str:
+    """How a callback that is asked for in this talk would come: as a call where we know a number of hers."""
+    if sender is not None and sender.kind is AddressKind.PHONE:
+        return "voice"
+    return "voice" if contacts.given_phone(connection, service.sealer, address_id) else "text"
 
 
 def _given(inbound: Inbound, stopped: bool) -> Input | None:

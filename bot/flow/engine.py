@@ -8,6 +8,7 @@ and the walk goes on to the next question.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from bot.errors import EngineError
@@ -128,6 +129,12 @@ def carry_on(
     else:
         detours.ask_safe(talk, proven=proven)
     return talk.sprint()
+
+
+def learn(session: Session, facts: Mapping[str, str]) -> Session:
+    """The same conversation, in which something became known that no question asked for: facts of
+    :data:`bot.flow.model.FACTS`, of which the flow's conditions and the engine take notice from now on."""
+    return replace(session, values={**session.values, **facts})
 
 
 def is_unfinished(session: Session) -> bool:

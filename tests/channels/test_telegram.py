@@ -425,6 +425,8 @@ def test_a_callback_to_a_number_that_was_handed_over_is_a_call_at_her_time(chat:
     chat.does("contact")
     chat.world.run()
     _asks_for_a_call(chat)
+    assert not chat.world.rows(tables.Callback), "nobody could prove who picks up"
+    chat.says("4711")
     callback = chat.world.rows(tables.Callback)[0]
     address = {row.id: row.kind for row in chat.world.rows(tables.AddressRow)}
     assert (callback.channel, address[callback.address_id]) == ("voice", "phone")

@@ -143,7 +143,7 @@ def wants_a_callback(world: World) -> None:
     """Go through the hotline's questions to the end, and ask to be called back in the evening."""
     told = write(world, LONG, "yes")
     answers = {
-        "Do you want us to call you back?": "yes",
+        "Do you want us to write to you again": "yes",
         "Please choose a code": "4711",
         "When should": "evening",
     }
