@@ -81,7 +81,7 @@ def test_the_demo_starts_stops_and_goes_on(tmp_path: Path) -> None:
         eventually(lambda: rings(first["phones"]), "a phone rings")
         assert interrupt(process) < 20
     with demo(tmp_path) as (process, second):
-        same = ("twilio", "supervisor", "admin", "hotline", "caller")
+        same = ("twilio", "supervisor", "admin", "agent", "hotline", "caller")
         assert [first[key] for key in same] == [second[key] for key in same]
         shown = callbacks(tmp_path)
         assert len(shown) == len({each["id"] for each in shown}) == 12
