@@ -19,6 +19,7 @@ WHATSAPP = "whatsapp:"
 
 # Country by calling code, longest first, for the From/To country parameters of a webhook.
 CALLING_CODES = (
+    ("+1876", "JM"), ("+1658", "JM"), ("+254", "KE"), ("+251", "ET"), ("+962", "JO"), ("+230", "MU"),
     ("+880", "BD"), ("+977", "NP"), ("+856", "LA"), ("+855", "KH"), ("+886", "TW"), ("+852", "HK"),
     ("+351", "PT"), ("+62", "ID"), ("+84", "VN"), ("+60", "MY"), ("+95", "MM"), ("+86", "CN"),
     ("+91", "IN"), ("+81", "JP"), ("+82", "KR"), ("+55", "BR"), ("+63", "PH"), ("+66", "TH"),
