@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, or_, select
 from bot.cases import deliveries, files
 from bot.cases.course import Undo, stays_of, undo, ways
 from bot.cases.deliveries import Delivery, Turn
-from bot.cases.files import File
+from bot.cases.files import File, FileState
 from bot.cases.lifecycle import CaseState, ClockName, Severity, Transition
 from bot.cases.masking import mask
 from bot.cases.queue import running
@@ -80,11 +80,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A recording that can be played."""
+    """A recording: to be played if it is kept, else what became of it."""
 
     id: str
     answer_id: str | None
     at: datetime
+    state: FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,12 +355,13 @@ def _consents(connection: Connection, conversation_id: str) -> Mapping[str, bool
 
 
 def _recordings(connection: Connection, conversation_id: str) -> tuple[Sound, ...]:
-    query = select(_recording.c.id, _recording.c.answer_id, _recording.c.created_at)
-    query = query.where(
-        _recording.c.conversation_id == conversation_id, _recording.c.audio_sealed.is_not(None)
+    here = _recording.c.audio_sealed.is_not(None).label("here")
+    columns = (_recording.c.id, _recording.c.answer_id, _recording.c.created_at, _recording.c.state, here)
+    query = select(*columns).where(_recording.c.conversation_id == conversation_id)
+    return tuple(
+        Sound(row.id, row.answer_id, row.created_at, files.state_of(row.state, here=row.here))
+        for row in connection.execute(query.order_by(_recording.c.id))
     )
-    rows = connection.execute(query.order_by(_recording.c.id))
-    return tuple(Sound(row.id, row.answer_id, row.created_at) for row in rows)
 
 
 def events_of(connection: Connection, case_id: str) -> list[Row[Any]]:

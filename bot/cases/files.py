@@ -31,10 +31,15 @@ class FileState(StrEnum):
     ABSENT = "absent"
     """The provider does not have it, or would not hand it over."""
     REFUSED = "refused"
-    """It is larger than we take."""
+    """It is larger than we take, or speech that was not allowed."""
 
 
 _STATES: Final = {"due": FileState.DUE, "absent": FileState.ABSENT, "refused": FileState.REFUSED}
+
+
+def state_of(state: str, *, here: bool) -> FileState:
+    """What there is of a recording, by the state of its row and whether its sound is here."""
+    return FileState.KEPT if here else _STATES.get(state, FileState.DUE)
 
 
 @dataclass(frozen=True, slots=True)

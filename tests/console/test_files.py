@@ -11,7 +11,7 @@ from bot.clock import wall_time
 from bot.ids import new_id
 from bot.service import Service
 from bot.staff import Role
-from bot.storage.tables import AccessLog, Attachment, Case, Conversation, Media, table
+from bot.storage.tables import AccessLog, Attachment, Case, Conversation, Media, RecordingRow, table
 from console.guard import SANDBOX
 from tests.cases.planting import NUMBER, PICTURE, Planted, attach, say
 from tests.console.conftest import SignedIn, Visitor
@@ -127,6 +127,20 @@ def test_what_is_not_here_is_told_and_why(
     with service.database.write() as connection:
         connection.execute(insert(table(Media)).values(row))
     assert re.search(rf"image/png\)[^<]*{words}", page(supervisor, case))
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("due", "is on its way"), ("absent", "could not be had"), ("refused", "was not allowed")],
+)
+def test_what_became_of_a_recording_is_told(
+    service: Service, supervisor: Visitor, case: Planted, state: str, words: str
+) -> None:
+    with service.database.write() as connection:
+        connection.execute(update(table(RecordingRow)).values(state=state, audio_sealed=None))
+    shown = page(supervisor, case)
+    assert re.search(rf"The recording [^<]*{words}", shown)
+    assert f"/console/recordings/{case.recording_id}" not in shown
 
 
 def test_what_a_mail_holds_beside_its_files_is_not_among_them(
