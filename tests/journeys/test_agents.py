@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from bot import agents, transfers
+from bot import agents, metrics, transfers
 from bot.agents import AgentState
 from bot.clock import wall_time
 from bot.flow.catalog import Catalogs
@@ -18,7 +18,7 @@ from bot.privacy.seal import Sealer
 from bot.storage import tables
 from bot.storage.database import open_database
 from bot.storage.tables import table
-from channels import talks
+from channels import doctor, talks
 from tests.journeys import talking
 from tests.journeys.talking import (
     AGENT,
@@ -210,6 +210,30 @@ def test_after_the_longest_wait_the_flow_goes_on(world: World) -> None:
     world.pass_time(timedelta(seconds=2))
     over(world)
     assert NOBODY in heard(call(world, sid))
+
+
+def test_metrics_count_who_waits_and_who_is_there(world: World) -> None:
+    talking.occupy(world, seat(world))
+    talking.leave_room(world, seat(world, OTHER_AGENT, name="eve"))
+    wants_a_person(world)
+    until(world, stands(world, "waiting"))
+    world.clock.advance(timedelta(seconds=30))
+    told = metrics.text(world.service).decode()
+    assert "voiceback_callers_waiting 1.0" in told
+    assert "voiceback_callers_longest_wait_seconds 30.0" in told
+    assert 'voiceback_agents{state="wrap_up"} 1.0' in told
+    assert 'voiceback_agents{state="away"} 1.0' in told
+    talking.hang_up(world)
+    over(world)
+
+
+def test_an_agent_without_a_telephone_is_told_by_doctor(world: World) -> None:
+    assert doctor._agents(world.service) == []
+    agent, row = seat(world), table(tables.Agent)
+    with world.service.database.write() as connection:
+        connection.execute(row.delete().where(row.c.staff_id == agent))
+    (finding,) = doctor._agents(world.service)
+    assert "1 with that role have no telephone" in finding.message
 
 
 # --- leaving the line -----------------------------------------------------------------------------

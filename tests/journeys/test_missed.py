@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,10 @@ from bot.flow.catalog import Catalogs
 from bot.flow.library import Library
 from bot.privacy.keys import Keyring
 from bot.privacy.seal import Sealer
+from bot.settings import Numbers
 from bot.storage import tables
 from bot.storage.database import open_database
+from channels import doctor
 from tests.journeys.world import CALLER, HOTLINE, Json, Worker, World, heard, make_world
 
 WORKER = "+6281200000009"
@@ -125,6 +128,28 @@ def test_a_withheld_number_cannot_be_called_back_and_is_answered(world: World) -
     call = miss(world, "anonymous")
     assert "Hello. Thank you for calling." in heard(call)
     assert world.callbacks() == []
+
+
+def findings(world: World, **changes: Any) -> list[str]:
+    """What doctor says of the numbers for missed calls."""
+    settings = world.service.settings.model_copy(update=changes)
+    return [each.message for each in doctor._twilio(settings) if each.subject == "missed calls"]
+
+
+def test_doctor_looks_at_the_numbers_for_missed_calls(world: World) -> None:
+    assert findings(world) == []
+    (foreign,) = findings(world, twilio_missed_call=Numbers(("+12025550155",)))
+    assert foreign == "number 1 of TWILIO_MISSED_CALL is not of this account"
+    (calling,) = findings(world, twilio_missed_call=Numbers((CALLER,)))
+    assert "also what we call from" in calling
+    (elsewhere,) = findings(world, public_base_url="https://elsewhere.example")
+    assert "set voice_url" in elsewhere
+
+
+@pytest.mark.parametrize("wrong", ["12025550100", "+1202555010x", "+1,hello"])
+def test_a_number_that_cannot_be_is_refused_with_its_place(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"part [12]"):
+        Numbers.parse(wrong)
 
 
 def test_who_returns_such_a_call_hears_nothing_telling(world: World) -> None:
