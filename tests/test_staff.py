@@ -143,6 +143,21 @@ def test_success_forgives_earlier_failures(door: Door) -> None:
     assert door.knock(password="wrong password") == Refused(None)
 
 
+def test_success_makes_a_name_a_regular_of_its_source(door: Door) -> None:
+    def knock(name: str, code: str) -> Person | Refused:
+        now, place = door.clock.now(), "198.51.100.7"
+        return staff.authenticate(door.database, door.sealer, name, PASSWORD, code, now, source=place)
+
+    for n in range(3):
+        assert knock(f"guess-{n}", "000000") == Refused(None)
+    assert isinstance(knock("mira", door.code()), Person)
+    throttle = table(LoginThrottle)
+    with door.database.read() as connection:
+        rows = connection.execute(select(throttle.c.failures)).scalars().all()
+    # Three names, each alone and with its place, the place, which counts them, and a regular.
+    assert sorted(rows) == [0, 1, 1, 1, 1, 1, 1, 3]
+
+
 def test_many_tries_at_once_gain_nothing(door: Door) -> None:
     results: list[Person | Refused] = []
     tries = [

@@ -20,6 +20,7 @@ from bot.cases.files import File, FileState
 from bot.cases.lifecycle import CaseState, ClockName, Severity, Transition
 from bot.cases.masking import mask
 from bot.cases.queue import running
+from bot.contacts import StopReason
 from bot.errors import NotFound, SealError
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
@@ -130,6 +131,8 @@ class CaseDetail:
     outcome: str | None
     stopped: bool
     """The worker said stop, or it is unsafe: nobody contacts this address again."""
+    unsafe: bool
+    """It is because it is unsafe: she gave the sign, or an agent learned of it."""
     grievances: tuple[Reported, ...]
     answers: tuple[Said, ...]
     consents: Mapping[str, bool]
@@ -175,6 +178,7 @@ def detail(connection: Connection, sealer: Sealer, case_id: str, now: datetime) 
         revision=row.revision,
         outcome=row.outcome,
         stopped=row.stopped is not None,
+        unsafe=StopReason.UNSAFE in (row.stopped, row.outcome),
         grievances=_grievances(connection, case_id),
         answers=_answers(connection, sealer, row, own),
         consents=_consents(connection, row.conversation_id),
@@ -295,7 +299,7 @@ def case_row(connection: Connection, case_id: str) -> Row[Any]:
         _staff.c.name.label("assignee"),
         contact.c.timezone.label("contact_zone"),
         callback.c.timezone.label("callback_zone"),
-        stop.c.index.label("stopped"),
+        stop.c.reason.label("stopped"),
     )
     found = select(_case, *columns).select_from(joined).where(_case.c.id == case_id)
     row = connection.execute(found).first()

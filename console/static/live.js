@@ -45,7 +45,7 @@ function place(fresh) {
   const focused = document.activeElement && live.contains(document.activeElement) ? document.activeElement : null;
   const forms = new Set([...fresh.querySelectorAll("form[data-keep]")].map(form => form.dataset.keep));
   if (isTyped(before) && ![...before.keys()].every(key => forms.has(key.split(" ")[0]))) {
-    say("This talk is over elsewhere. Copy your note, then reload the page.");
+    warn("This talk is over elsewhere. Copy your note, then reload the page.");
     return false;
   }
   live.replaceChildren(...fresh.childNodes);
@@ -63,14 +63,20 @@ function place(fresh) {
       }
     }
   }
-  if (focused && focused.id && !live.contains(document.activeElement)) {
-    document.getElementById(focused.id)?.focus({ preventScroll: true });
+  if (focused && !live.contains(document.activeElement)) {
+    // Hands on the keyboard stay in this part of the page, also when their button is gone.
+    ((focused.id && document.getElementById(focused.id)) || live).focus({ preventScroll: true });
   }
   return true;
 }
 
 function say(words) {
   if (news && news.textContent !== words) news.textContent = words;
+}
+
+function warn(words) {
+  say(words);
+  if (news) news.className = "notice wrong";
 }
 
 async function look() {
@@ -95,8 +101,7 @@ async function look() {
 
 function ended(answer) {
   if (!answer.redirected && answer.status >= 500) return true;
-  say(live.dataset.ended);
-  live.dataset.over = "yes";
+  warn(live.dataset.ended);
   return false;
 }
 

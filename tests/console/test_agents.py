@@ -228,7 +228,7 @@ def test_after_the_call_she_saves_and_takes_the_next_one(service: Service, lan: 
 
 
 def test_unsafe_asks_twice_and_then_nobody_contacts_the_worker_again(
-    service: Service, lan: Visitor, line: Line
+    service: Service, lan: Visitor, line: Line, signed_in: SignedIn
 ) -> None:
     lan.send(HERE, f"{HERE}/come")
     line.talk()
@@ -241,6 +241,7 @@ def test_unsafe_asks_twice_and_then_nobody_contacts_the_worker_again(
         assert len(connection.execute(select(table(Stop))).all()) == 1
         assert connection.execute(select(table(Case).c.severity)).scalars().all() == ["S1"]
     assert "Nobody calls or writes to this worker again." in lan.get(HERE).text
+    assert "told an agent so" in signed_in(Role.SUPERVISOR).get(f"/console/cases/{line.case.id}").text
 
 
 def test_nobody_elses_talk_can_be_read_or_written(

@@ -53,10 +53,12 @@ def test_a_call_from_ring_to_wrap_up(
     enter(page, site, secret)
     page.get_by_role("button", name="I am available").click()
     page.get_by_text("You are available.", exact=True).wait_for()
+    page.get_by_role("button", name="I am away").focus()
     line.waits()
     line.rings()
     page.locator(".seat.ringing").get_by_text("press 1 there").wait_for()
     assert page.locator("#news").text_content() == "Your telephone rings: press 1 there to take the call."
+    assert page.evaluate("document.activeElement.id") == "live"
     assert overflow(page) == 0
     line.is_taken()
     page.get_by_text("You never see who it is").wait_for()
@@ -87,7 +89,7 @@ def test_the_page_says_so_when_the_session_is_over_and_keeps_what_was_typed(
     line.talk()
     page.get_by_label("In your own words").fill("Half of a sentence")
     page.context.clear_cookies()
-    page.get_by_text("You are signed out.").wait_for(state="attached")
+    page.locator(".notice", has_text="You are signed out.").wait_for()
     assert page.get_by_label("In your own words").input_value() == "Half of a sentence"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from sqlalchemy import insert, select, update
@@ -440,38 +441,36 @@ def write(
             connection.execute(insert(table(Outbox)).values(queued | {"state": state, "tries": tries}))
 
 
-@pytest.mark.parametrize(
-    ("state", "tries", "status", "code", "words"),
-    [
-        ("queued", 0, None, None, "waits to be sent"),
-        ("leased", 0, None, None, "waits to be sent"),
-        ("queued", 1, "queued", "30003", "is tried again (the phone was off or out of reach)"),
-        ("sending", 1, None, None, "is being sent"),
-        ("unknown", 1, None, None, "perhaps sent; the provider is being asked"),
-        ("waiting", 0, "failed", "63016", "waits for the worker&#39;s next message"),
-        ("sent", 1, "queued", None, "· sent<"),
-        ("sent", 1, "delivered", None, "· delivered<"),
-        ("sent", 1, "read", None, "· read<"),
-        ("sent", 1, "undelivered", "30006", "not delivered (there is nobody at this number or account)"),
-        ("failed", 8, "failed", "21610", "not delivered (the worker&#39;s provider lets nothing of ours"),
-        ("failed", 8, "failed", "5.2.2", "not delivered (the mailbox is full)"),
-        ("failed", 8, "failed", "99999", "not delivered (the provider&#39;s reason is 99999)"),
-        ("failed", 8, "failed", None, "not delivered (the reason is not known)"),
-        ("cancelled", 0, None, None, "not sent: it meant nothing any more"),
-    ],
+BECAME = (
+    ("queued", 0, None, None, "waits to be sent"),
+    ("leased", 0, None, None, "waits to be sent"),
+    ("queued", 1, "queued", "30003", "is tried again (the phone was off or out of reach)"),
+    ("sending", 1, None, None, "is being sent"),
+    ("unknown", 1, None, None, "perhaps sent; the provider is being asked"),
+    ("waiting", 0, "failed", "63016", "waits for the worker's next message"),
+    ("sent", 1, "queued", None, "sent"),
+    ("sent", 1, "delivered", None, "delivered"),
+    ("sent", 1, "read", None, "read"),
+    ("sent", 1, "undelivered", "30006", "not delivered (there is nobody at this number or account)"),
+    ("failed", 8, "failed", "21610", "not delivered (the worker's provider lets nothing of ours through)"),
+    ("failed", 8, "failed", "5.2.2", "not delivered (the mailbox is full)"),
+    ("failed", 8, "failed", "99999", "not delivered (the provider's reason is 99999)"),
+    ("failed", 8, "failed", None, "not delivered (the reason is not known)"),
+    ("cancelled", 0, None, None, "not sent: it meant nothing any more"),
 )
-def test_a_supervisor_reads_in_words_what_became_of_a_text(
-    service: Service,
-    supervisor: Visitor,
-    case: Planted,
-    state: str,
-    tries: int,
-    status: str | None,
-    code: str | None,
-    words: str,
+"""State in the outbox, tries, the provider's status and code: and the words for it."""
+
+
+def test_a_supervisor_reads_in_words_what_became_of_every_text(
+    service: Service, supervisor: Visitor, case: Planted
 ) -> None:
-    write(service, case, state, tries=tries, status=status, code=code)
-    assert words in supervisor.get(page_of(case)).text
+    for n, (state, tries, status, code, _) in enumerate(BECAME, 1):
+        write(service, case, state, tries=tries, status=status, code=code, minute=n)
+    page = unescape(supervisor.get(page_of(case)).text)
+    told = re.findall(r'<p class="meta">Voiceback · <time[^>]*>[^<]*</time> · ([^<]*)</p>', page)
+    assert len(told) >= len(BECAME)
+    for (*_, words), found in zip(BECAME, told[-len(BECAME) :], strict=True):
+        assert found.endswith(words)
 
 
 def test_a_talk_that_went_on_elsewhere_reads_as_one_thread(
