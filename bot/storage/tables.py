@@ -7,7 +7,7 @@ All instants are UTC. Codes, states and categories are in clear, so that reports
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, LargeBinary, Table, UniqueConstraint, text
@@ -55,7 +55,31 @@ class Client(Row, table=True):
     name: str = Field(unique=True)
     policy: str | None = None
     """The callback policy as JSON; NULL means the defaults of :class:`bot.callbacks.policy.Policy`."""
+    daily_cap: int | None = None
+    """The same number as in the policy, where a clock finds it without reading every policy."""
     created_at: datetime = _at()
+
+
+class PolicyChange(Row, table=True):
+    """That a client was given another policy, and which one it had before: append-only."""
+
+    __tablename__ = "policy_change"
+    id: str = _id()
+    client_id: str = _ref("client.id", index=True)
+    former: str | None = None
+    """As in the client's row; NULL means the defaults."""
+    staff_id: str | None = _ref("staff.id", nullable=True)
+    """None is the command line."""
+    created_at: datetime = _at()
+
+
+class ClientDay(Row, table=True):
+    """How many callbacks of a client with a daily cap were begun on a day of the policy's calendar."""
+
+    __tablename__ = "client_day"
+    client_id: str = Field(primary_key=True, foreign_key="client.id", max_length=ID)
+    day: date = Field(primary_key=True)
+    begun: int = 0
 
 
 class Factory(Row, table=True):
@@ -69,6 +93,21 @@ class Factory(Row, table=True):
     country: str = Field(max_length=2)
     region: str | None = None
     industry: str | None = None
+
+
+class Shift(Row, table=True):
+    """Hours in which the workers of a factory are at work, on the wall clock there."""
+
+    id: str = _id()
+    factory_id: str = _ref("factory.id", index=True)
+    days: str = Field(max_length=32)
+    """The days on which it begins, as ``mon tue``."""
+    begins: time
+    ends: time
+    """Not after ``begins`` means: on the next day."""
+    valid_from: date | None = None
+    valid_until: date | None = None
+    """The last day on which it begins."""
 
 
 class Audit(Row, table=True):
@@ -174,6 +213,20 @@ class Callback(Row, table=True):
             sqlite_where=text("state IN ('scheduled', 'dialling')"),
             postgresql_where=text("state IN ('scheduled', 'dialling')"),
         ),
+        Index(
+            "callback_one_of_a_round",
+            "cohort_member_id",
+            "round",
+            unique=True,
+            sqlite_where=text("kind = 'audit'"),
+            postgresql_where=text("kind = 'audit'"),
+        ),
+        Index(
+            "callback_unfollowed",
+            "id",
+            sqlite_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
+            postgresql_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
+        ),
     )
     id: str = _id()
     contact_id: str = _ref("contact.id", index=True)
@@ -184,6 +237,10 @@ class Callback(Row, table=True):
     """``audit`` (interviewed or comparison worker), ``requested`` (asked for on the hotline) or ``missed`` (a
     call to a number that is answered by calling back)."""
     round: int = 1
+    followed: bool | None = None
+    """After its end: whether the next round's callback was looked for (:mod:`bot.callbacks.rounds`)."""
+    instead: bool | None = None
+    """Calls have failed, and one opening in writing takes their place."""
     continues_id: str | None = Field(default=None, max_length=ID)
     """The conversation that goes on in this callback, from the question at which it stands. (No foreign key:
     a conversation knows its attempt, an attempt its callback, and a circle of keys cannot be purged.)"""
@@ -233,6 +290,8 @@ class Attempt(Row, table=True):
     lease_until: datetime = _at()
     """Wall time until which the present state may last before the clock looks after it."""
     claimed_at: datetime = _at()
+    counted_on: date | None = None
+    """The day whose cap it has used a place of; None if its client has none."""
     asked_at: datetime | None = _at(nullable=True)
     """Wall time at which the provider was asked to dial."""
     placed_at: datetime | None = _at(nullable=True)
