@@ -244,7 +244,7 @@ def _sources(library: Library) -> Iterator[tuple[str, Marked]]:
         flow = library.get(name)
         for item in marked(read(library.source(name), flow.file)):
             yield flow.file, item
-    for apart in APART:
+    for apart in (apart for apart in APART if (library.folder / apart).is_file()):
         file = f"{library.folder.name}/{apart}"
         for item in marked(read((library.folder / apart).read_text(encoding="utf-8"), file)):
             yield file, item

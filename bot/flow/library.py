@@ -18,7 +18,7 @@ from bot.flow.words import COMMANDS, FORBIDDEN, Words, split_words
 Fetch = Callable[[str, str], str | None]
 Made = TypeVar("Made")
 
-APART: Final = ("words.yaml", "taxonomy.yaml", "telling.yaml")
+APART: Final = ("words.yaml", "taxonomy.yaml", "telling.yaml", "countries.yaml")
 """Files of the folder that are not flows."""
 
 _WORDS_SCHEMA: Final[dict[str, Any]] = {
@@ -31,6 +31,19 @@ _TELLING_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {key: {"type": "string"} for key in ("before_pass_word", "before_safety")},
     "required": ["before_pass_word", "before_safety"],
+    "additionalProperties": False,
+}
+
+_COUNTRIES_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "countries": {
+            "type": "object",
+            "patternProperties": {"^[A-Z]{2}$": {"type": "array", "items": {"type": "string"}}},
+            "additionalProperties": False,
+        }
+    },
+    "required": ["countries"],
     "additionalProperties": False,
 }
 
@@ -50,6 +63,7 @@ class _Shelf:
     words: Words
     taxonomy: Taxonomy
     telling: Telling
+    countries: Mapping[str, tuple[str, ...]]
     flows: Mapping[str, Flow]
     texts: Mapping[str, str]
 
@@ -97,6 +111,10 @@ class Library:
         """The words that must not be said before the gate."""
         return self._shelf.telling
 
+    def spoken_in(self, country: str | None) -> tuple[str, ...]:
+        """Languages that many workers of a country (ISO 3166) speak besides its official ones."""
+        return self._shelf.countries.get(country or "", ())
+
     def names(self) -> tuple[str, ...]:
         """The names of all flows, in order."""
         return tuple(sorted(self._shelf.flows))
@@ -143,6 +161,9 @@ def _read(folder: Path, held: _Shelf | None, faults: list[Fault]) -> _Shelf | No
     telling = _attempt(faults, folder / "telling.yaml", _telling) or (held.telling if held else None)
     if words is None or taxonomy is None or telling is None:
         return None
+    countries: Mapping[str, tuple[str, ...]] | None = {}
+    if (folder / "countries.yaml").is_file():
+        countries = _attempt(faults, folder / "countries.yaml", _countries)
     flows: dict[str, Flow] = {}
     texts: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -154,7 +175,9 @@ def _read(folder: Path, held: _Shelf | None, faults: list[Fault]) -> _Shelf | No
         elif held and path.stem in held.flows:
             flows[path.stem], texts[path.stem] = held.flows[path.stem], held.texts[path.stem]
     _check_runs(flows, faults)
-    return _Shelf(words, taxonomy, telling, flows, texts)
+    if countries is None:
+        countries = held.countries if held else {}
+    return _Shelf(words, taxonomy, telling, countries, flows, texts)
 
 
 def _attempt(faults: list[Fault], path: Path, make: Callable[[str, str], Made]) -> Made | None:
@@ -192,6 +215,13 @@ def _telling(text: str, file: str) -> Telling:
     validate(source, _TELLING_SCHEMA)
     source.raise_if_faulty()
     return Telling(**source.data)
+
+
+def _countries(text: str, file: str) -> Mapping[str, tuple[str, ...]]:
+    source = read(text, file)
+    validate(source, _COUNTRIES_SCHEMA)
+    source.raise_if_faulty()
+    return MappingProxyType({country: tuple(spoken) for country, spoken in source.data["countries"].items()})
 
 
 def _check_runs(flows: Mapping[str, Flow], faults: list[Fault]) -> None:

@@ -29,14 +29,22 @@ class Question:
 
 
 def question(
-    ask: Ask, key: tuple[str, ...], catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int = 0
+    ask: Ask,
+    key: tuple[str, ...],
+    catalogs: Catalogs,
+    tongue: Tongue,
+    keypad: bool,
+    page: int = 0,
+    menu: tuple[str, ...] = (),
 ) -> Question:
-    """The question named by ``key``, made once per language and kind of channel. ``page`` turns the menu
-    of languages, of which a keypad can offer seven at a time."""
-    cache_key = ("question", keypad, key, page)
+    """The question named by ``key``, made once per language and kind of channel. ``menu`` is the order in which
+    languages are offered, where not that of the catalogs; ``page`` turns it, because a keypad can offer seven
+    at a time."""
+    order = (menu or catalogs.languages) if ask.kind is Kind.LANGUAGE else ()
+    cache_key = ("question", keypad, key, page, order)
     made = cast("Question | None", tongue.cache.get(cache_key))
     if made is None:
-        made = tongue.cache[cache_key] = _make(ask, catalogs, tongue, keypad, page)
+        made = tongue.cache[cache_key] = _make(ask, catalogs, tongue, keypad, page, order)
     return made
 
 
@@ -48,8 +56,10 @@ def with_statements(prompt: Prompt, statements: tuple[str, ...]) -> Prompt:
     return replace(prompt, texts=statements + prompt.texts, languages=languages)
 
 
-def _make(ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int) -> Question:
-    names = tuple((code, catalogs.tongue(code).autonym) for code in catalogs.languages)
+def _make(
+    ask: Ask, catalogs: Catalogs, tongue: Tongue, keypad: bool, page: int, order: tuple[str, ...]
+) -> Question:
+    names = tuple((code, catalogs.tongue(code).autonym) for code in order)
     if keypad and ask.kind is Kind.LANGUAGE and len(names) > LANGUAGES_PER_PAGE:
         names = _page(names, page, tongue)
     offered = answers.options(ask, tongue, names, keypad)

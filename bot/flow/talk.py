@@ -16,6 +16,7 @@ from bot.flow.events import (
     StopRequested,
     UnsafeFlagged,
 )
+from bot.flow.menu import in_order
 from bot.flow.model import Ask, Flow, Grievance, Kind, Step, Wording
 from bot.flow.prompts import Question, ending, question, with_statements
 from bot.flow.session import Session
@@ -104,9 +105,13 @@ class Talk:
     def question(self) -> Question:
         """The question of the moment in the conversation's language."""
         key = ("own", self.mode) if self.mode else (self.flow.name, self.flow.revision, self.step.id)
-        return question(
-            self.ask, key, self.context.catalogs, self.tongue, self.keypad, self.flags // flags.PAGE
-        )
+        page = self.flags // flags.PAGE
+        return question(self.ask, key, self.context.catalogs, self.tongue, self.keypad, page, self._menu())
+
+    def _menu(self) -> tuple[str, ...]:
+        """The served languages in the order in which they are offered in her country."""
+        country, served = self.values.get("country"), self.context.catalogs.languages
+        return in_order(served, country, self.context.library.spoken_in(country))
 
     # --- what happens -----------------------------------------------------------------------
 
