@@ -14,7 +14,7 @@ from bot.errors import InputError
 from bot.roster import Member, Newcomer
 from bot.service import Service
 from bot.staff import PASSWORD_LENGTH, Role
-from console import pages, session, signing
+from console import labels, pages, session, signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,9 @@ def _typed() -> _Draft:
 
 def _spoken(words: str) -> tuple[str, ...]:
     """Languages as somebody typed them: codes or names, parted by commas."""
+    shown = {labels.language(code).casefold(): code for code in language.SERVED}
     asked = (word.strip() for word in words.split(","))
-    return tuple(language.find(word) or word for word in asked if word)
+    return tuple(shown.get(word.casefold()) or language.find(word) or word for word in asked if word)
 
 
 def _list(draft: _Draft) -> str:

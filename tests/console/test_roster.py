@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from sqlalchemy import select
 
-from bot import agents, roster, staff
+from bot import agents, language, roster, staff
 from bot.clock import wall_time
 from bot.roster import Member
 from bot.service import Service
@@ -125,6 +125,15 @@ def test_roles_telephone_languages_and_address_can_be_changed(
     assert (known.languages, known.roles, known.has_email) == (("th", "en"), frozenset({Role.AGENT}), True)
     boss.send(here, f"{here}/email", email="")
     assert not member(service, "mira").has_email
+
+
+def test_a_form_that_is_sent_as_it_was_shown_changes_no_language(service: Service, boss: Visitor) -> None:
+    here = page_of(service, "boss")
+    boss.send(here, f"{here}/line", phone=PHONE, languages=", ".join(language.SERVED))
+    shown = re.search(r'name="languages" value="([^"]+)"', boss.get(here).text)
+    assert shown
+    boss.send(here, f"{here}/line", phone="", languages=unescape(shown[1]))
+    assert member(service, "boss").languages == language.SERVED
 
 
 def test_new_secrets_are_shown_once_and_replace_the_old_ones(
