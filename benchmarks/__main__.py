@@ -1,25 +1,33 @@
-"""``python -m benchmarks [inbound|flow|race|all]``: measure, and print numbers and ratios."""
+"""``python -m benchmarks [inbound|flow|race|drain|channels|all]``: measure, and print numbers and ratios."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import flow, inbound, machine, race
+from benchmarks import channels, drain, flow, inbound, machine, race
 from benchmarks.databases import KINDS
+
+_ALL = ("inbound", "flow", "drain", "channels", "race")
 
 
 def main() -> None:
     """Run what was asked for and print one table each; exit code 1 if the race lost or doubled an answer."""
     arguments = _parser().parse_args()
     kinds = [arguments.database] if arguments.database else list(KINDS)
-    chosen = ("inbound", "flow", "race") if arguments.what == "all" else (arguments.what,)
+    chosen = _ALL if arguments.what == "all" else (arguments.what,)
     print("\n".join(machine.facts()), flush=True)
     if "inbound" in chosen:
         for kind in kinds:
             inbound.show(kind, inbound.measure(kind, arguments.seconds, arguments.rounds))
     if "flow" in chosen:
         flow.show(flow.measure(arguments.seconds, arguments.rounds))
+    if "drain" in chosen:
+        for kind in kinds:
+            drain.show(kind, drain.measure(kind, arguments.workers, arguments.rounds))
+    if "channels" in chosen:
+        for kind in kinds:
+            channels.show(kind, channels.measure(kind, arguments.workers, arguments.rounds))
     if "race" in chosen:
         races = {kind: race.run(kind) for kind in kinds}
         for kind, found in races.items():
@@ -30,9 +38,10 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=["inbound", "flow", "race", "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*_ALL, "all"])
     parser.add_argument("--database", choices=KINDS, help="one kind of database; without it both")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run (4)")
+    parser.add_argument("--workers", type=int, default=200, help="of drain and channels, at once (200)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the medians are printed (5)")
     return parser
 

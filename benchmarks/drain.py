@@ -75,28 +75,33 @@ class Drain:
 
 def measure(kind: str, count: int, rounds: int) -> Drain:
     """Measure on one kind of database. Raises AssertionError if a text did not reach the provider, or twice."""
-    found = Drain([], [])
     with prepared(kind) as ground, whole.running(ground) as at:
-        report.progress(f"{ground.version}: {count} workers in the middle of a conversation")
-        placed(at.service, OPENING, STEP, 0, count)
-        _wait(lambda: _open(at) == 0)
-        redis = EmbeddedRedis.attach(ground.folder / "var" / "redis")
-        try:
-            jobs = queue.queue(redis.connection)
-            _nothing(at, jobs, count)
-            for number in range(rounds):
-                turns: list[Callable[[], None]] = [
-                    lambda: found.texts.append(_texts(at)),
-                    lambda: found.jobs.append(_nothing(at, jobs, count)),
-                ]
-                for turn in turns[number % 2 :] + turns[: number % 2]:
-                    turn()
-                report.progress(
-                    f"{ground.version}: round {number + 1} of {rounds}: texts "
-                    f"{found.texts[-1].per_second:,.0f}/s, bare jobs {found.jobs[-1].per_second:,.0f}/s"
-                )
-        finally:
-            redis.stop()
+        return measure_at(at, ground.version, count, rounds)
+
+
+def measure_at(at: Station, version: str, count: int, rounds: int) -> Drain:
+    """The same with a service that runs already."""
+    found = Drain([], [])
+    report.progress(f"{version}: {count} workers in the middle of a conversation")
+    placed(at.service, OPENING, STEP, 0, count)
+    _wait(lambda: _open(at) == 0)
+    redis = EmbeddedRedis.attach(at.folder / "var" / "redis")
+    try:
+        jobs = queue.queue(redis.connection)
+        _nothing(at, jobs, count)
+        for number in range(rounds):
+            turns: list[Callable[[], None]] = [
+                lambda: found.texts.append(_texts(at)),
+                lambda: found.jobs.append(_nothing(at, jobs, count)),
+            ]
+            for turn in turns[number % 2 :] + turns[: number % 2]:
+                turn()
+            report.progress(
+                f"{version}: round {number + 1} of {rounds}: texts "
+                f"{found.texts[-1].per_second:,.0f}/s, bare jobs {found.jobs[-1].per_second:,.0f}/s"
+            )
+    finally:
+        redis.stop()
     return found
 
 

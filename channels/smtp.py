@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
@@ -11,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from bot.errors import SendError, SendOutcome
 from bot.settings import Settings
+from channels.certificates import trusted
 
 TIMEOUT_SECONDS = 15
 AWAY_SECONDS = 15.0
@@ -56,11 +56,10 @@ def _open(settings: Settings) -> smtplib.SMTP:
     url = urlsplit(settings.smtp_url.get_secret_value())
     if not url.hostname:
         raise SendError(SendOutcome.PERMANENT, "smtp_off", action="operator")
-    context = ssl.create_default_context()
     try:
         if url.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
-                url.hostname, url.port or 465, timeout=TIMEOUT_SECONDS, context=context
+                url.hostname, url.port or 465, timeout=TIMEOUT_SECONDS, context=trusted()
             )
         else:
             default = 587 if url.scheme == "smtp+starttls" else 25
@@ -69,7 +68,7 @@ def _open(settings: Settings) -> smtplib.SMTP:
         raise _unreachable(error) from None
     try:
         if url.scheme == "smtp+starttls":
-            server.starttls(context=context)
+            server.starttls(context=trusted())
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
     except (OSError, smtplib.SMTPException) as error:

@@ -17,11 +17,9 @@ import hmac
 import logging
 import os
 import re
-import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
 import httpx
@@ -90,6 +88,7 @@ from bot.messages import Channel as Name
 from bot.settings import Settings
 from bot.steps import Place
 from channels.base import cut, numbered
+from channels.certificates import trusted
 
 UPDATES = ("message", "edited_message", "callback_query", "my_chat_member")
 """The kinds of updates that the webhook asks for."""
@@ -361,7 +360,7 @@ class Telegram:
                 connect_timeout=min(seconds, 5.0),
                 read_timeout=seconds,
                 write_timeout=seconds,
-                httpx_kwargs={"verify": _trusted()},
+                httpx_kwargs={"verify": trusted()},
             )
             bot = Bot(
                 self._token,
@@ -435,12 +434,6 @@ def _network(error: NetworkError) -> SendError:
     if isinstance(error, TimedOut):
         return SendError(SendOutcome.AMBIGUOUS, "timed_out", wait=_AWAY_SECONDS)
     return SendError(SendOutcome.AMBIGUOUS, "network")
-
-
-@lru_cache(maxsize=1)
-def _trusted() -> ssl.SSLContext:
-    """The certificates of the machine, read once: reading them takes longer than sending a message."""
-    return ssl.create_default_context()
 
 
 # --- reading ----------------------------------------------------------------------------------

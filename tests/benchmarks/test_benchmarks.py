@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import flow, inbound, machine, race, report
+from benchmarks import channels, drain, flow, inbound, machine, race, report, whole
+from benchmarks.databases import prepared
 from benchmarks.questions import QUESTIONS, folder_of_flows
 from bot.flow.library import Library
 
@@ -42,3 +43,18 @@ def test_race_keeps_every_answer_exactly_once(capsys: pytest.CaptureFixture[str]
     assert (found.sent, found.stored, found.deliveries) == (16, 16, 32)
     race.show("sqlite", found)
     assert "Every answer exactly once." in capsys.readouterr().out
+
+
+def test_channels_answer_every_worker_and_the_outbox_sends_every_text_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with prepared("sqlite") as ground, whole.running(ground) as at:
+        answered = channels.measure_at(at, ground.version, 4, 1)
+        drained = drain.measure_at(at, ground.version, 10, 1)
+    assert all(each[0].messages >= 4 for each in answered.values())
+    assert drained.texts[0].count >= 10
+    channels.show("sqlite", answered)
+    drain.show("sqlite", drained)
+    told = capsys.readouterr().out
+    assert "telegram" in told
+    assert "Bare RQ jobs" in told
