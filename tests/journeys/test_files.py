@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from pydantic import SecretStr
 from sqlalchemy import update
 
 from bot import media, parked
@@ -138,15 +139,15 @@ def test_a_file_of_a_parked_message_is_fetched_when_the_message_is_taken_again(w
 # --- when the provider fails ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("misfortune", ["error_before", "error", "hang"])
-def test_nothing_is_lost_while_the_provider_fails(world: World, misfortune: str) -> None:
-    world.network.post("/sim/chaos", {misfortune: 1.0})
-    world.network.text(WORKER, "look", media=["picture"])
-    world.network.idle()
-    for _ in range(3):
+def test_nothing_is_lost_while_the_provider_fails(world: World) -> None:
+    for misfortune in ("error_before", "error", "hang"):
+        world.network.post("/sim/chaos", {misfortune: 1.0})
+        if not states(world):
+            world.network.text(WORKER, "look", media=["picture"])
+            world.network.idle()
         world.beat()
+        assert states(world) == ["due"], misfortune
         world.pass_time(HOUR)
-    assert states(world) == ["due"]
     world.network.post("/sim/chaos", {})
     world.run()
     assert (states(world), kept(world)) == (["kept"], [("image/jpeg", PICTURE)])
@@ -155,9 +156,7 @@ def test_nothing_is_lost_while_the_provider_fails(world: World, misfortune: str)
 def test_a_wrong_password_is_the_operators_to_mend_and_then_the_file_comes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = world.service.settings.model_copy(
-        update={"twilio_auth_token": type(world.service.settings.imap_url)("x")}
-    )
+    wrong = world.service.settings.model_copy(update={"twilio_auth_token": SecretStr("wrong")})
     monkeypatch.setattr(jobs, "doors", lambda: registry(wrong))
     world.network.text(WORKER, "look", media=["picture"])
     world.network.idle()
