@@ -105,8 +105,9 @@ class Talk:
     def question(self) -> Question:
         """The question of the moment in the conversation's language."""
         key = ("own", self.mode) if self.mode else (self.flow.name, self.flow.revision, self.step.id)
+        menu = self._menu() if self.ask.kind is Kind.LANGUAGE else ()
         page = self.flags // flags.PAGE
-        return question(self.ask, key, self.context.catalogs, self.tongue, self.keypad, page, self._menu())
+        return question(self.ask, key, self.context.catalogs, self.tongue, self.keypad, page, menu)
 
     def _menu(self) -> tuple[str, ...]:
         """The served languages in the order in which they are offered in her country."""

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.flow.catalog import Catalogs
+from bot.flow.engine import is_unfinished
 from bot.flow.events import Answered, Ended
 from bot.flow.library import Library
 from bot.flow.trial import capabilities_of
@@ -21,6 +22,7 @@ from bot.messages import (
     Silence,
     Text,
     Timeout,
+    Transferred,
 )
 from tests.flow.conversation import NOW, PASS_WORD, Conversation
 
@@ -32,6 +34,7 @@ WORDS = [
     "help",
     "language",
     "later",
+    "link",
     "person",
     "skip",
     "hide",
@@ -52,11 +55,17 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.integers(0, 30).map(lambda seconds: Recording("RE1", seconds)),
     st.just(Silence()),
     st.sampled_from(["remind", "expire"]).map(lambda kind: Timeout("0" * 32, kind)),
+    st.sampled_from(Transferred),
 )
 facts = st.fixed_dictionaries(
     {},
     optional={
-        "trigger": st.sampled_from(["callback", "returned", "call", "message"]),
+        "trigger": st.sampled_from(["callback", "returned", "missed", "call", "message"]),
+        "kind": st.sampled_from(["audit", "requested", "missed"]),
+        "continues": st.sampled_from(["yes", "no"]),
+        "reachable": st.sampled_from(["yes", "no"]),
+        "callback_medium": st.sampled_from(["voice", "text"]),
+        "country": st.sampled_from(["MY", "ID", "??"]),
         "role": st.sampled_from(["interviewed", "comparison"]),
         "has_pass_word": st.sampled_from(["yes", "no"]),
         "text_allowed": st.sampled_from(["yes", "no"]),
@@ -66,7 +75,13 @@ facts = st.fixed_dictionaries(
     },
 )
 # Random inputs rarely get far, so half of the sequences begin with a way through the gate.
-openings = st.sampled_from([[], ["1", PASS_WORD, "1"], ["1", PASS_WORD, "1", "1", "1"], ["1", "1"], ["yes"]])
+openings = st.sampled_from(
+    [
+        *([], ["1", PASS_WORD, "1"], ["1", PASS_WORD, "1", "1", "1"], ["1", "1"], ["yes"]),
+        *(["1", "0"], ["1", PASS_WORD, "1", "0"]),
+    ]
+)
+peoples = st.sampled_from([frozenset[str](), frozenset(("en", "id", "my"))])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,6 +92,7 @@ openings = st.sampled_from([[], ["1", PASS_WORD, "1"], ["1", PASS_WORD, "1", "1"
     opening=openings,
     given_inputs=st.lists(inputs, max_size=40),
     last=st.sampled_from([HangUp(), None]),
+    people=peoples,
 )
 def test_engine_survives_anything_and_keeps_no_secret(
     library: Library,
@@ -87,8 +103,9 @@ def test_engine_survives_anything_and_keeps_no_secret(
     opening: list[str],
     given_inputs: list[Input],
     last: HangUp | None,
+    people: frozenset[str],
 ) -> None:
-    talk = Conversation(library, catalogs, capabilities_of(channel), NOW).begin(flow, known)
+    talk = Conversation(library, catalogs, capabilities_of(channel), NOW, people).begin(flow, known)
     for item in [*opening, *given_inputs, *([last] if last else [])]:
         talk.take(item)
         sprint = talk.sprint
@@ -129,3 +146,32 @@ def test_any_first_message_is_answered(library: Library, catalogs: Catalogs, tex
     talk = Conversation(library, catalogs, capabilities_of("sms"))
     talk.begin("hotline", {"language_known": "yes"}, Text(text))
     assert talk.prompt.texts
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    channels=st.lists(st.sampled_from(["voice", "sms", "whatsapp"]), min_size=2, max_size=4),
+    given_inputs=st.lists(inputs, max_size=12),
+    proven=st.booleans(),
+    people=peoples,
+)
+def test_a_talk_is_carried_anywhere_and_loses_nothing(
+    library: Library,
+    catalogs: Catalogs,
+    channels: list[str],
+    given_inputs: list[Input],
+    proven: bool,
+    people: frozenset[str],
+) -> None:
+    first, *others = channels
+    talk = Conversation(library, catalogs, capabilities_of(first), NOW, people)
+    talk.begin("hotline", {"language_known": "yes"}).take("1", "1", "1", "1")
+    for channel in others:
+        if talk.sprint.session.ended and not is_unfinished(talk.sprint.session):
+            return
+        known = dict(talk.sprint.session.raised)
+        talk.move(capabilities_of(channel), proven=proven)
+        assert talk.prompt.expects is Expects.YES_NO
+        assert not talk.sprint.session.safe
+        assert dict(talk.sprint.session.raised) == known
+        talk.take("1", *([] if proven else ["1"]), *given_inputs)

@@ -12,6 +12,7 @@ from bot.flow.catalog import Catalogs
 from bot.flow.check import before_gate, telling_words
 from bot.flow.events import Verified
 from bot.flow.library import Library
+from bot.flow.trial import WRITTEN, capabilities_of
 from bot.messages import Input, Keys, Silence
 from tests.flow.conversation import CALLBACK_FACTS, PASS_WORD, Conversation
 
@@ -66,6 +67,48 @@ def test_stranger_never_hears_a_telling_word_whatever_is_pressed(
             seen.add(state)
             ways.extend((*way, given) for given in pressed)
     assert len(seen) > 4
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whoever_answers_a_returned_missed_call_hears_nothing_telling(
+    library: Library, catalogs: Catalogs, language: str
+) -> None:
+    known = {"trigger": "missed", "language": language, "language_known": "yes"}
+    pressed: tuple[Input, ...] = (Silence(), *(Keys(key) for key in "01289*"))
+    ways: deque[tuple[Input, ...]] = deque([()])
+    seen: set[tuple[str, ...]] = set()
+    while ways:
+        way = ways.popleft()
+        talk = Conversation(library, catalogs).begin("hotline", known).take(*way)
+        session = talk.sprint.session
+        if session.safe:
+            continue
+        for text in talk.prompt.texts:
+            own = talk.prompt.language
+            assert _telling(library, catalogs, own, text, verified=True) == [], text
+        state = (session.step, session.mode, str(session.tries))
+        if not talk.sprint.ended and state not in seen:
+            seen.add(state)
+            ways.extend((*way, given) for given in pressed)
+    assert len(seen) > 4
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("channel", ["voice", "sms"])
+def test_stranger_to_whom_a_talk_comes_hears_no_telling_word(
+    library: Library, catalogs: Catalogs, language: str, channel: str
+) -> None:
+    """Before somebody says that it is a good time, nothing secretive is heard either."""
+    for given in ("2", "5", "0", "9", "*", "", "stop", "help", "later", "person", "language"):
+        talk = Conversation(library, catalogs, WRITTEN["whatsapp"])
+        talk.begin("hotline", {"language": language, "language_known": "yes"}).take("1", "1")
+        talk.move(capabilities_of(channel), proven=False)
+        heard = list(talk.prompt.texts)
+        talk.take(given, given)
+        heard += talk.prompt.texts
+        for text in heard:
+            own = talk.prompt.language
+            assert _telling(library, catalogs, own, text, verified=False) == [], text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
