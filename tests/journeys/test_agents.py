@@ -332,7 +332,8 @@ def test_every_webhook_of_a_talk_that_comes_again_changes_nothing(world: World) 
     wants_a_person(world)
     over(world)
     before = (world.counts(), talking.course(world), world.answers())
-    for hit in list(world.hits):
+    # Many rounds of waiting are the same request.
+    for hit in {(hit.target, hit.body): hit for hit in world.hits}.values():
         if hit.target.startswith("/channels/voice") and hit.body:
             assert world.again(hit).status_code in (200, 204)
     world.rest()
@@ -421,9 +422,9 @@ def test_a_talk_whose_reports_got_lost_is_found_over(world: World) -> None:
     assert transfer(world).state == "talking"
     world.before = None
     world.pass_time(transfers.TALK_LEASE + timedelta(seconds=1))
+    until(world, stands(world, "parting"))
+    world.pass_time(transfers.PART_LEASE + timedelta(seconds=1))
     over(world)
-    world.pass_time(timedelta(seconds=15))
-    world.rest()
     assert transfer(world).outcome == "talked"
     assert agent_state(world, agent) is AgentState.WRAP_UP
     assert conversation(world).state == "ended"
