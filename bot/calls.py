@@ -10,7 +10,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from bot import contacts, effects, incidents, line, links, media, moving, safety, steps, transcript, transfers
+from bot import (
+    arrivals,
+    contacts,
+    effects,
+    incidents,
+    line,
+    links,
+    media,
+    moving,
+    safety,
+    steps,
+    transcript,
+    transfers,
+)
 from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
@@ -225,7 +238,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         here = moving.There(
             Channel.VOICE, row.address_id, inbound.line, inbound.sender, call_id=call_id, turn=turn
         )
-        taken = moving.keyed(connection, service, door, inbound, row, session, here, now)
+        taken = arrivals.in_call(connection, service, door, inbound, here, row, session, now)
         if isinstance(taken, str):
             return taken
         inbound = taken

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot import contacts, media
+from bot import contacts, media, ways
 from bot.audits import places
-from bot.callbacks import settle
+from bot.callbacks import consents, settle
 from bot.callbacks.preference import wish
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
@@ -190,6 +190,8 @@ class _Writing:
         )
         if event.scope == ConsentScope.RECORD and not event.given:
             media.withdraw(self.connection, self.standing.conversation_id)
+        if event.scope == ConsentScope.CONTACT_AGAIN and not event.given and self.standing.contact_id:
+            consents.no_more_contact(self.connection, self.standing.contact_id, self.now)
 
     @take.register
     def _(self, event: LanguageChosen) -> None:
@@ -360,7 +362,7 @@ def _way_back(
         known = contacts.has_pass_word(connection, standing.contact_id)
         given = contacts.given_phone(connection, sealer, address_id) if known else None
         address_id, country, phone = given or (address_id, country, phone)
-        channel = Channel.VOICE if given else standing.channel
+        channel = Channel.VOICE if given else ways.WRITTEN[kind]
     zone = contacts.timezone_of(phone) if phone else None
     if zone is None and standing.audit_id:
         place, zone = _place_of_audit(connection, standing.audit_id, now)

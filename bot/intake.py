@@ -17,6 +17,7 @@ from babel.languages import get_official_languages
 from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
 
 from bot import (
+    arrivals,
     contacts,
     effects,
     handoff,
@@ -29,6 +30,7 @@ from bot import (
     steps,
     threads,
     waiting,
+    ways,
 )
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
@@ -273,7 +275,7 @@ def _proved(
         return inbound
     gate = row if row is not None and row.conversation_id is not None else None
     here = moving.There(inbound.channel, known.id, inbound.line, inbound.sender)
-    proved = moving.prove(connection, service, door, inbound, here, gate, now)
+    proved = arrivals.in_writing(connection, service, door, inbound, here, gate, now)
     if proved is None and door.capabilities.window:
         waiting.end(connection, known.id, now)
     return proved
@@ -498,7 +500,7 @@ def _wake(service: Service, door: Door, conversation_id: str) -> None:
         if row.timer_kind == handoff.RELEASE:
             handoff.release(connection, conversation_id, now)
             return
-        if row.state != "open":
+        if row.state != "open" or row.timer_kind == ways.ASTRAY:
             return
         standing, session = steps.open_session(service, row, None)
         given: Input = HangUp() if row.timer_kind == HANG_UP else Timeout(row.sprint, row.timer_kind)

@@ -22,23 +22,16 @@ from typing import Final
 
 from sqlalchemy import Connection, exists, insert, or_, select, update
 
-from bot import contacts, handoff, incidents, line, links, outbox, safety, steps, ways
-from bot.callbacks.claim import adopt_returned
+from bot import contacts, handoff, incidents, line, outbox, safety, steps, ways
 from bot.cases import opening
-from bot.clock import wall_time
-from bot.contacts import How
 from bot.effects import Standing
-from bot.errors import ConflictError, NotFound
+from bot.errors import ConflictError
 from bot.flow import engine, phrases
-from bot.flow.context import Sprint
+from bot.flow.context import Context, Sprint
 from bot.flow.events import ContinueRequested, Ended, Outcome
-from bot.flow.model import Kind
-from bot.flow.session import Session
 from bot.flow.words import normal
-from bot.ids import new_id
 from bot.incidents import IncidentKind
-from bot.links import Code, Proof
-from bot.messages import Address, Channel, Inbound, Input, Keys, Text
+from bot.messages import Address, Channel, Inbound, Input, Text
 from bot.service import Service
 from bot.steps import Door, Turn
 from bot.storage.tables import (
@@ -53,7 +46,7 @@ from bot.storage.tables import (
     table,
 )
 from bot.storage.types import AnyRow
-from bot.transcript import MASK, Thread, heard_row, keep_parts, message_row
+from bot.transcript import Thread, heard_row, keep_parts, message_row
 
 _address = table(AddressRow)
 _answer = table(Answer)
@@ -85,209 +78,6 @@ class There:
     """In a call: the number of the turn that it takes over."""
 
 
-# --- digits that prove something ----------------------------------------------------------------
-
-
-def prove(
-    connection: Connection,
-    service: Service,
-    door: Door,
-    inbound: Inbound,
-    here: There,
-    gate: AnyRow | None,
-    now: datetime,
-) -> Inbound | None:
-    """Take a message in writing that may be a code or a pass-word from elsewhere.
-
-    None if it was taken: then everything is written. Else the message as the flow is to take it, in which no
-    pass-word is left. ``gate`` is the talk that is open here.
-    """
-    entry = links.entry(inbound.input)
-    if entry is None or here.address_id is None:
-        return inbound
-    if isinstance(entry, Code):
-        return _by_code(connection, service, door, inbound, here, gate, entry, now)
-    proven = links.prove(connection, service.sealer, entry, here.address_id, now)
-    if proven is None:
-        return inbound
-    # What follows the card's number is, or was meant to be, a pass-word: it goes no further than this.
-    seen = replace(inbound, input=Text(entry.card), parts=())
-    if proven.contact_id is None:
-        return seen
-    contacts.join(connection, proven.contact_id, here.address_id, How.PASS_WORD, now)
-    if gate is not None and not _only_opened(connection, service, gate):
-        return seen
-    adopted = _adopt(connection, proven.contact_id, here, now)
-    if adopted is None:
-        return seen
-    begun = new_id()
-    if gate is not None:
-        _close(connection, gate, begun, now)
-    _begin_callback(connection, service, door, here, adopted, begun, now, inbound=inbound)
-    return None
-
-
-def keyed(
-    connection: Connection,
-    service: Service,
-    door: Door,
-    inbound: Inbound,
-    gate: AnyRow,
-    session: Session,
-    here: There,
-    now: datetime,
-) -> str | Inbound:
-    """The same for digits keyed in a call, at the questions that ask for them.
-
-    Gives the document with which the call goes on elsewhere, or the turn as the flow is to take it.
-    """
-    entry = links.entry(inbound.input)
-    if entry is None or session.step not in links.ASKED_AT:
-        return inbound
-    place = here.address_id or gate.conversation_id
-    begun, document = None, None
-    if isinstance(entry, Proof):
-        proven = links.prove(connection, service.sealer, entry, place, now)
-        seen = replace(inbound, input=Keys(entry.card))
-        if proven is None or proven.contact_id is None or not _only_opened(connection, service, gate):
-            return seen
-        if here.address_id:
-            contacts.join(connection, proven.contact_id, here.address_id, How.PASS_WORD, now)
-        adopted = _adopt(connection, proven.contact_id, here, now)
-        if adopted is None:
-            return seen
-        begun = new_id()
-        _close(connection, gate, begun, now, turn=here.turn)
-        document = _begin_callback(connection, service, door, here, adopted, begun, now)
-    else:
-        row = _shown(connection, service, entry, place, now)
-        # A mistyped code may be tried again; after too many wrong ones the questions go on.
-        may_try = links.may_try(connection, service.sealer, place)
-        seen = (
-            inbound
-            if session.step == "card_number"
-            else replace(inbound, input=Keys("#" if may_try else "0"))
-        )
-        if row is None or not _can_move(row, here) or not _only_opened(connection, service, gate):
-            return seen
-        if not links.spend(connection, service.sealer, entry, now):
-            return seen
-        row = _linked(connection, row, here, now)
-        _close(connection, gate, row.conversation_id, now, turn=here.turn)
-        # She was asked in this very call if it is safe: the question for digits stands behind that.
-        document = _carry(connection, service, door, row, here, now, safe=True)
-    _keep_turn(connection, service, gate, inbound, document, now)
-    return document
-
-
-def _by_code(
-    connection: Connection,
-    service: Service,
-    door: Door,
-    inbound: Inbound,
-    here: There,
-    gate: AnyRow | None,
-    code: Code,
-    now: datetime,
-) -> Inbound | None:
-    row = _shown(connection, service, code, here.address_id or "", now)
-    if row is None or (row.address_id == here.address_id and row.channel == here.channel):
-        return inbound
-    if not links.spend(connection, service.sealer, code, now):
-        return inbound
-    row = _linked(connection, row, here, now)
-    if not _can_move(row, here) or (gate is not None and not _only_opened(connection, service, gate)):
-        return _only_link(connection, service, door, inbound, gate, now)
-    if gate is not None:
-        _close(connection, gate, row.conversation_id, now)
-    if row.state == handoff.HUMAN:
-        _carry_to_person(connection, service, row, here, inbound, now)
-    else:
-        _carry(connection, service, door, row, here, now, inbound=inbound, proven=True)
-    return None
-
-
-def _shown(connection: Connection, service: Service, code: Code, place: str, now: datetime) -> AnyRow | None:
-    """The talk in which a good code was shown; a wrong one is counted."""
-    if not links.may_try(connection, service.sealer, place):
-        return None
-    found = links.conversation_of(connection, service.sealer, code, now)
-    if found is None:
-        links.was_wrong(connection, service.sealer, place)
-        return None
-    return steps.load(connection, found)
-
-
-def _linked(connection: Connection, row: AnyRow, here: There, now: datetime) -> AnyRow:
-    """The person of the talk has this address too; without a contact she becomes one."""
-    contact_id = row.contact_id
-    if contact_id is None:
-        contact_id = contacts.new_contact(
-            connection, row.address_id, now, how=How.SELF, language=row.language
-        )
-        connection.execute(
-            update(_conversation)
-            .where(_conversation.c.id == row.conversation_id)
-            .values(contact_id=contact_id)
-        )
-    if here.address_id:
-        contacts.join(connection, contact_id, here.address_id, How.CODE, now)
-    # The row is held by this transaction now; what another one wrote before that is seen.
-    return _loaded(connection, row.conversation_id)
-
-
-def _can_move(row: AnyRow, here: There) -> bool:
-    """Whether a talk in writing can go on there. One with a person does not go on in a call."""
-    if row.channel == Channel.VOICE:
-        return False
-    if row.state == handoff.HUMAN:
-        return here.call_id is None
-    return row.state == "open" or row.outcome in safety.PUT_OFF
-
-
-def _only_opened(connection: Connection, service: Service, gate: AnyRow) -> bool:
-    """Whether nothing was said in a talk yet but what opens any talk: language, safety, consent."""
-    gate = _loaded(connection, gate.conversation_id)
-    if gate.state != "open" or gate.attempt_id is not None:
-        return False
-    if connection.execute(select(exists().where(_case.c.conversation_id == gate.conversation_id))).scalar():
-        return False
-    flow = service.library.get(gate.flow, gate.revision)
-    opening_steps = [
-        step.id
-        for step in flow.steps.values()
-        if step.safety or step.consent or (step.ask is not None and step.ask.kind is Kind.LANGUAGE)
-    ] + [links.ASKED_BEFORE]
-    said = select(_answer.c.id).where(
-        _answer.c.conversation_id == gate.conversation_id, _answer.c.question.not_in(opening_steps)
-    )
-    return connection.execute(said.limit(1)).first() is None
-
-
-def _only_link(
-    connection: Connection,
-    service: Service,
-    door: Door,
-    inbound: Inbound,
-    gate: AnyRow | None,
-    now: datetime,
-) -> Inbound | None:
-    """The addresses are linked, and nothing moves: what is open here, or begins, goes on."""
-    if gate is None:
-        return replace(inbound, input=Text(MASK), parts=())
-    words = service.catalogs.tongue(gate.language).text(phrases.LINKED)
-    if gate.state == handoff.HUMAN:
-        _answer_beside(connection, service, gate, inbound, words, now)
-        return None
-    standing, session = steps.open_session(service, gate, inbound.sender)
-    context = steps.context(service, door, now, safety.pass_words_of(connection, service.sealer, gate))
-    sprint = steps.run(lambda: engine.resume(session, Keys("#"), context))
-    prompt = replace(sprint.prompt, texts=(words, *sprint.prompt.texts))
-    sprint = replace(sprint, prompt=prompt, redact=True)
-    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, gate.version))
-    return None
-
-
 # --- a call for which she asked -------------------------------------------------------------------
 
 
@@ -311,7 +101,7 @@ def go_on(
     Gives the document, on the telephone. If that talk came to its end meanwhile, there is nothing left to ask.
     """
     row = _awaited(connection, standing.attempt_id)
-    if row is None or not (row.state == "open" or _is_put_off(service, row)):
+    if row is None or not (row.state == "open" or is_put_off(service, row)):
         return steps.write(connection, service, door, standing, _finished(service, sprint), now, turn)
     said = sprint.prompt.texts
     silent = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
@@ -321,9 +111,9 @@ def go_on(
         steps.write(connection, service, door, standing, silent, now, turn)
         _marked(connection, gate.conversation_id, row.conversation_id)
         attempt_id = standing.attempt_id
-        return _carry(connection, service, door, row, here, now, attempt_id=attempt_id, said=said, safe=True)
+        return carry(connection, service, door, row, here, now, attempt_id=attempt_id, said=said, safe=True)
     _marked(connection, gate.conversation_id, row.conversation_id)
-    document = _carry(
+    document = carry(
         connection, service, door, row, here, now, attempt_id=standing.attempt_id, said=said, safe=True
     )
     steps.write(connection, service, door, standing, silent, now, replace(turn, document=document))
@@ -337,7 +127,7 @@ def _awaited(connection: Connection, attempt_id: str | None) -> AnyRow | None:
         .where(_attempt.c.id == attempt_id)
     )
     found = connection.execute(awaited).scalar_one_or_none()
-    return _loaded(connection, found) if found else None
+    return load(connection, found) if found else None
 
 
 def _finished(service: Service, sprint: Sprint) -> Sprint:
@@ -357,7 +147,7 @@ def put_back(connection: Connection, conversation_id: str) -> None:
 
     Until it goes on it is still known by its call, because a report of a recording may come late.
     """
-    row = _loaded(connection, conversation_id)
+    row = load(connection, conversation_id)
     if row.state != "ended" or row.outcome not in safety.PUT_OFF or not _is_visiting(connection, row):
         return
     kind = connection.execute(select(_address.c.kind).where(_address.c.id == row.address_id)).scalar_one()
@@ -396,16 +186,16 @@ def take_up(
     a call at this moment keeps the message and answers there. ``named`` is the talk that a token names: it comes
     back from wherever it is.
     """
-    row = _loaded(connection, named) if named else _waiting_at(connection, here)
+    row = load(connection, named) if named else _waiting_at(connection, here)
     if row is None or row.state == handoff.HUMAN:
         return False
     if row.channel == Channel.VOICE and row.state == "open":
         _keep_beside_call(connection, service, row, inbound, here, now)
         return True
-    if row.state == "ended" and (not _is_put_off(service, row) or row.updated_at <= now - WAITS):
+    if row.state == "ended" and (not is_put_off(service, row) or row.updated_at <= now - WAITS):
         return False
     # She wrote herself, so no opening is needed that asks if the time is good.
-    _carry(connection, service, door, row, here, now, inbound=inbound, proven=True, given=inbound.input)
+    carry(connection, service, door, row, here, now, inbound=inbound, proven=True, given=inbound.input)
     return True
 
 
@@ -458,7 +248,7 @@ def fall_back(service: Service, doors: Mapping[Channel, Door], conversation_id: 
 def _fall_back(service: Service, doors: Mapping[Channel, Door], conversation_id: str) -> None:
     now = service.clock.now()
     with service.database.write() as connection:
-        row = _loaded(connection, conversation_id)
+        row = load(connection, conversation_id)
         if row.timer_kind != ways.ASTRAY:
             return
         found = ways.others(connection, conversation_id, tuple(doors)) if row.state == "open" else []
@@ -469,7 +259,7 @@ def _fall_back(service: Service, doors: Mapping[Channel, Door], conversation_id:
             return
         way = free[0]
         there = There(way.channel, way.address_id)
-        _carry(connection, service, doors[way.channel], row, there, now, contact_id=way.contact_id)
+        carry(connection, service, doors[way.channel], row, there, now, contact_id=way.contact_id)
 
 
 def _wait_on(connection: Connection, service: Service, row: AnyRow, now: datetime) -> None:
@@ -493,18 +283,22 @@ _COLUMNS: Final = [
 ]
 
 
-def _loaded(connection: Connection, conversation_id: str) -> AnyRow:
+def load(connection: Connection, conversation_id: str) -> AnyRow:
+    """A conversation with all that is needed to move it. It must exist."""
     return connection.execute(select(*_COLUMNS).where(_conversation.c.id == conversation_id)).one()
 
 
-def _is_put_off(service: Service, row: AnyRow) -> bool:
+def is_put_off(service: Service, row: AnyRow) -> bool:
     """Whether a talk that is over for now stopped in the middle, and can go on."""
     if row.state != "ended" or row.outcome not in safety.PUT_OFF:
+        return False
+    if row.flow == safety.CALLBACK:
+        # Its callback is planned anew, and asks from the beginning, behind the pass-word.
         return False
     return engine.is_unfinished(steps.open_session(service, row, None)[1])
 
 
-def _carry(
+def carry(
     connection: Connection,
     service: Service,
     door: Door,
@@ -541,9 +335,7 @@ def _carry(
     facts = {"reachable": "no"} if in_call and there.address_id is None else {}
     sprint = steps.run(lambda: engine.carry_on(session, world, facts, proven=proven or safe, safe=safe))
     if given is not None and _command(service, row.language, given) in _OBEYED:
-        begun = sprint
-        sprint = steps.run(lambda: engine.resume(begun.session, given, world))
-        sprint = replace(sprint, events=begun.events + sprint.events)
+        sprint = _and_then(sprint, given, world)
     prompt = replace(sprint.prompt, texts=(*said, *sprint.prompt.texts))
     # What brought it here was a code, unless it is what she says.
     redact = sprint.redact or (inbound is not None and given is None)
@@ -553,6 +345,12 @@ def _carry(
     if in_call:
         line.follow(connection, service, None, sprint, None, row.conversation_id)
     return document
+
+
+def _and_then(sprint: Sprint, given: Input, world: Context) -> Sprint:
+    """What came of an input right after a sprint; what that would have asked is not asked."""
+    after = steps.run(lambda: engine.resume(sprint.session, given, world))
+    return replace(after, events=sprint.events + after.events)
 
 
 def _place(
@@ -587,7 +385,7 @@ def _hush(connection: Connection, conversation_id: str) -> None:
     )
 
 
-def _close(
+def close(
     connection: Connection, gate: AnyRow, moved_to: str, now: datetime, turn: int | None = None
 ) -> None:
     """End the talk that only opened the door; another one goes on in its place, and in its call."""
@@ -619,17 +417,7 @@ def _marked(connection: Connection, gate_id: str, moved_to: str) -> None:
     )
 
 
-def _keep_turn(
-    connection: Connection, service: Service, gate: AnyRow, inbound: Inbound, document: str, now: datetime
-) -> None:
-    """The turn in which digits proved something: a repeated one gets the same document."""
-    thread = Thread(gate.conversation_id, gate.address_id, gate.channel)
-    row = heard_row(service.sealer, thread, inbound, now, masked=True)
-    row["reply_sealed"] = service.sealer.seal_text(f"message.reply_sealed:{row['id']}", document)
-    connection.execute(insert(_message).values(**row))
-
-
-def _carry_to_person(
+def carry_to_person(
     connection: Connection, service: Service, row: AnyRow, there: There, inbound: Inbound, now: datetime
 ) -> None:
     """A talk in which a person answers goes on there in the same hands."""
@@ -651,10 +439,10 @@ def _carry_to_person(
     if not moved.rowcount:
         raise ConflictError("the conversation was moved on by another writer")
     words = service.catalogs.tongue(row.language).text(phrases.GOES_ON_HERE)
-    _answer_beside(connection, service, _loaded(connection, row.conversation_id), inbound, words, now)
+    answer_beside(connection, service, load(connection, row.conversation_id), inbound, words, now)
 
 
-def _answer_beside(
+def answer_beside(
     connection: Connection, service: Service, row: AnyRow, inbound: Inbound, words: str, now: datetime
 ) -> None:
     """Keep a message without what it proved, and answer it with a text that no flow knows."""
@@ -664,48 +452,6 @@ def _answer_beside(
     connection.execute(insert(_message), [heard, answer])
     letter = outbox.queue_row(str(answer["id"]), row.address_id, row.channel, now)
     connection.execute(insert(_outbox).values(**letter))
-
-
-# --- a callback that takes place here -------------------------------------------------------------
-
-
-def _adopt(connection: Connection, contact_id: str, here: There, now: datetime) -> str | None:
-    """The attempt in which her scheduled callback takes place now; None if none is scheduled."""
-    found = adopt_returned(connection, contact_id, here.call_id, now, wall_time(), channel=here.channel)
-    return found[0] if found is not None else None
-
-
-def _begin_callback(
-    connection: Connection,
-    service: Service,
-    door: Door,
-    here: There,
-    attempt_id: str,
-    conversation_id: str,
-    now: datetime,
-    *,
-    inbound: Inbound | None = None,
-) -> str:
-    """The callback's talk begins behind the pass-word, which was given; gives the document, on the telephone."""
-    worker = safety.called(connection, attempt_id)
-    if worker is None:
-        raise NotFound(f"there is no attempt {attempt_id}")
-    facts = safety.facts(worker, "proved")
-    context = steps.context(service, door, now)
-    sprint = steps.run(lambda: engine.start(service.library.get(safety.CALLBACK), context, facts))
-    standing = Standing(
-        conversation_id=conversation_id,
-        channel=here.channel,
-        address_id=here.address_id,
-        contact_id=worker.contact_id,
-        attempt_id=attempt_id,
-        audit_id=worker.audit_id,
-        language=sprint.session.language,
-        answers=0,
-        address=here.address,
-    )
-    turn = Turn(inbound, None, number=here.turn, call_id=here.call_id)
-    return steps.write(connection, service, door, standing, replace(sprint, redact=True), now, turn)
 
 
 def _command(service: Service, language: str, given: Input) -> str | None:

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.callbacks.preference import Dated, Days, Exact, Part, Preference, Recurring, Window, parse, windows
+from bot.callbacks.preference import (
+    Dated,
+    Days,
+    Exact,
+    Part,
+    Preference,
+    Recurring,
+    Window,
+    parse,
+    windows,
+    wish,
+)
 from bot.errors import PreferenceError
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -251,3 +262,21 @@ def test_windows_are_sorted_apart_and_begin_on_their_day(
     found = windows(preference, day, zone, "VN")
     assert all(window.start.astimezone(zone).date() == day for window in found)
     assert all(before.end < after.start for before, after in pairwise(found))
+
+
+def test_as_soon_as_possible_is_half_an_hour_from_now_and_the_same_hour_on_later_days() -> None:
+    zone = ZoneInfo("Asia/Jakarta")
+    now = datetime(2026, 3, 2, 16, 45, 20, tzinfo=UTC)
+    wanted = wish("now", now, zone)
+    assert str(wanted) == "2026-03-02 23:45"
+    (today,) = windows(wanted, date(2026, 3, 2), zone, "ID")
+    assert today.start <= now < today.end
+    assert today.end - today.start == timedelta(minutes=30)
+    (tomorrow,) = windows(wanted, date(2026, 3, 3), zone, "ID")
+    assert tomorrow.start - today.start == timedelta(days=1)
+
+
+def test_any_other_wish_is_read_as_in_an_upload_which_knows_no_now() -> None:
+    assert wish("evening", datetime(2026, 3, 2, tzinfo=UTC), ZoneInfo("UTC")) == parse("evening")
+    with pytest.raises(PreferenceError):
+        parse("now")
