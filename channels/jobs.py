@@ -6,12 +6,13 @@ A job that is lost does no harm: the lease of its row runs out and the clock han
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import lru_cache
 
 import structlog
 from sqlalchemy import Connection, select
 
-from bot import calls, incidents, intake, leftovers, media, moving, transfers, ways
+from bot import calls, incidents, intake, leftovers, media, moving, pace, transfers, ways
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -106,6 +107,8 @@ def _not_placed(order: Order, error: SendError) -> None:
     now, wall = heart.clock.now(), wall_time()
     log.warning("call_not_placed", attempt=order.attempt_id, outcome=error.outcome.value, code=error.code)
     with heart.database.write() as connection:
+        if error.wait:
+            pace.close(connection, pace.CALLS, wall + timedelta(seconds=error.wait))
         if error.outcome is SendOutcome.AMBIGUOUS:
             dial.ambiguous(connection, order.attempt_id, wall)
         elif error.outcome is SendOutcome.RETRYABLE:
