@@ -116,6 +116,7 @@ class Control:
         makers: dict[str, Callable[[], object]] = {
             "calls": lambda: [call.to_json() for call in self.world.calls.values()],
             "messages": lambda: [message.to_json() for message in self.world.messages.values()],
+            "deleted": lambda: [message.to_json() for message in self.world.deleted.values()],
             "recordings": lambda: [recording.to_json() for recording in self.world.recordings.values()],
             "webhooks": lambda: [asdict(line) for line in self.webhooks.log],
             "alerts": lambda: [alert.to_json() for alert in self.world.alerts],

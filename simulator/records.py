@@ -83,6 +83,8 @@ class Call:
     parent_sid: str | None = None
     request: dict[str, list[str]] = field(default_factory=dict)
     steps: list[Json] = field(default_factory=list)
+    deleted: bool = False
+    """The customer deleted its record: the REST API knows it no more, the handset's log does."""
 
     @property
     def live(self) -> bool:

@@ -294,7 +294,8 @@ class Rest:
         chosen = [
             call
             for call in calls
-            if query.get("To") in (None, call.to)
+            if not call.deleted
+            and query.get("To") in (None, call.to)
             and query.get("From") in (None, call.from_)
             and query.get("Status") in (None, _call_status(call))
             and query.get("ParentCallSid") in (None, call.parent_sid)
@@ -333,8 +334,7 @@ class Rest:
         call = _find(self.world.calls, request)
         if call.live:
             raise RestError(20009)
-        del self.world.calls[call.sid]
-        self.world.handset(call.handset).calls.remove(call.sid)
+        call.deleted = True
         self.world.touch()
         return web.Response(status=204)
 
@@ -577,7 +577,7 @@ def _check_call(form: Form) -> None:
 
 def _find(records: Mapping[str, Record], request: web.Request) -> Record:
     record = records.get(request.match_info["sid"])
-    if record is None:
+    if record is None or (isinstance(record, Call) and record.deleted):
         raise RestError(20404)
     return record
 

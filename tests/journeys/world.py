@@ -136,7 +136,8 @@ class Network:
 
     def texts_to(self, number: str) -> list[str]:
         """What we wrote to a handset, oldest first."""
-        found = self.get("/sim/state", parts="messages")["messages"]
+        state = self.get("/sim/state", parts="messages,deleted")
+        found = sorted(state["messages"] + state["deleted"], key=lambda message: message["created"])
         return [message["body"] for message in found if message["to"] == number]
 
     def recordings(self) -> list[Json]:
@@ -279,13 +280,17 @@ class World:
 
     # --- what became of it -------------------------------------------------------------------
 
-    def callbacks(self) -> list[Json]:
+    def rounds(self) -> list[Json]:
         """All callbacks with their attempts, oldest first, as ``voiceback callbacks show`` prints them."""
         with self.service.database.read() as connection:
             return cast(list[Json], overview.newest(connection, 1000)[::-1])
 
+    def callbacks(self) -> list[Json]:
+        """The callbacks of the first round, oldest first."""
+        return [each for each in self.rounds() if each["round"] == 1]
+
     def callback(self) -> Json:
-        """The only callback."""
+        """The only callback of the first round."""
         (found,) = self.callbacks()
         return found
 
