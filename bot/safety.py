@@ -26,6 +26,8 @@ PUT_OFF: Final = (
 )
 """Ends of a talk after which it may go on where it stood, if the engine says so (``is_unfinished``)."""
 
+LAST_ROUND: Final = 3
+"""The greatest number of a round that a flow may ask for; later rounds are led like it."""
 CALLBACK = "callback"
 """The flow that calls and texts to registered workers go through."""
 MISSED = "missed"
@@ -97,7 +99,8 @@ def facts(row: AnyRow, trigger: str) -> dict[str, str]:
         "language_known": "yes",
         "role": row.role or "interviewed",
         "has_pass_word": "yes" if row.pass_word_digest else "no",
-        "round": str(row.round),
+        # The flow tells the first round from later ones, and knows no more than three.
+        "round": str(min(row.round, LAST_ROUND)),
         "kind": row.kind,
         "continues": "yes" if row.awaited_state == "open" or row.awaited_outcome in PUT_OFF else "no",
     }

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot import leftovers, links, media, outbox, pace, staff, transfers
-from bot.callbacks import dial, settle
+from bot.callbacks import caps, dial, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
 from bot.privacy import access
@@ -30,6 +30,8 @@ _heartbeat = table(Heartbeat)
 BATCH = 200
 """Rows of one kind that one beat takes at most."""
 MOST_FORGOTTEN = 10
+MOST_FOLLOWED = 50
+"""Callbacks that are over and whose next round is looked for at one beat: they share one transaction."""
 JOB_LEASE = timedelta(seconds=60)
 CLOCK = "clock"
 
@@ -46,6 +48,7 @@ def beat(service: Service) -> Iterator[Work]:
     """Take what is due now. Each step is a transaction of its own, so what was yielded is leased already."""
     now, wall = service.clock.now(), wall_time()
     _replan(service, now)
+    rounds.follow(service.database, now, MOST_FOLLOWED)
     if _is_to_poll(service, wall):
         yield Work("poll", ())
     for job, size, step in _steps(service, now, wall):
@@ -121,10 +124,10 @@ def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, i
 
 
 def _replan(service: Service, now: datetime) -> None:
-    """Plan anew what was not dialled within its window."""
+    """Plan anew what was not dialled within its window, or found no place in its client's day."""
     with service.database.read() as connection:
-        missed = missed_windows(connection, now, BATCH)
-    for callback_id in missed:
+        missed = missed_windows(connection, now, BATCH) + caps.held_back(connection, now, BATCH)
+    for callback_id in dict.fromkeys(missed):
         with service.database.write() as connection:
             settle.replan(connection, callback_id, now)
 

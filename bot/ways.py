@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, upd
 from bot.contacts import How
 from bot.messages import AddressKind, Channel, DeliveryStatus
 from bot.storage.tables import AddressRow, ContactAddress, Conversation, Message, Stop, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, AnySelect
 
 _address = table(AddressRow)
 _link = table(ContactAddress)
@@ -63,20 +63,18 @@ def others(
     if talk is None or not people:
         return []
     found = connection.execute(
-        select(_link.c.contact_id, _address.c.id, _address.c.kind, _link.c.created_at)
-        .join(_link, _link.c.address_id == _address.c.id)
-        .where(
-            _link.c.contact_id.in_(people),
-            _link.c.how.in_(_HER_OWN),
-            _address.c.id != talk.address_id,
-            ~exists().where(_stop.c.index == _address.c.stop_index),
-            _is_hers_alone(),
-            ~_failed_at(conversation_id),
-        )
+        _her_own(people)
+        .where(_address.c.id != talk.address_id, ~_failed_at(conversation_id))
         .order_by(_address.c.kind != talk.kind, _link.c.created_at.desc())
     ).all()
     ways = [Way(row.contact_id, row.id, WRITTEN[AddressKind(row.kind)]) for row in found]
     return [way for way in dict.fromkeys(ways) if way.channel in channels]
+
+
+def of_contact(connection: Connection, contact_id: str) -> list[Way]:
+    """The ways to write to a worker with whom no talk is open, the latest first."""
+    found = connection.execute(_her_own([contact_id]).order_by(_link.c.created_at.desc())).all()
+    return [Way(row.contact_id, row.id, WRITTEN[AddressKind(row.kind)]) for row in found]
 
 
 def look_for(connection: Connection, message_id: str, now: datetime) -> bool:
@@ -109,6 +107,20 @@ def _people(connection: Connection, talk: AnyRow) -> list[str]:
     if len(rows) > 1 and talk.kind == AddressKind.PHONE:
         return []
     return [row.contact_id for row in rows if row.how in _HER_OWN]
+
+
+def _her_own(people: Collection[str]) -> AnySelect:
+    """The addresses that some of these people gave us by their own act and that may be written to."""
+    return (
+        select(_link.c.contact_id, _address.c.id, _address.c.kind, _link.c.created_at)
+        .join(_link, _link.c.address_id == _address.c.id)
+        .where(
+            _link.c.contact_id.in_(people),
+            _link.c.how.in_(_HER_OWN),
+            ~exists().where(_stop.c.index == _address.c.stop_index),
+            _is_hers_alone(),
+        )
+    )
 
 
 def _is_hers_alone() -> ColumnElement[bool]:

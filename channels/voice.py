@@ -226,7 +226,7 @@ class Voice:
         try:
             call = client_of(self._settings).calls.create(
                 to=order.to.reveal(Reveal.DIAL),
-                from_=self._settings.twilio_voice_from.for_country(order.country) or "",
+                from_=self._line_for(order),
                 url=f"{base}/channels/voice/answer/{order.attempt_id}{RETRY_HINT}",
                 method="POST",
                 fallback_url=f"{base}/channels/voice/fallback",
@@ -240,6 +240,13 @@ class Voice:
         except Exception as error:
             raise_failure(error)
         return Receipt(str(call.sid))
+
+    def _line_for(self, order: Order) -> str:
+        """Our own number that calls: the client's choice while it is ours, else the one of the settings."""
+        lines = self._settings.twilio_voice_from
+        if order.caller_id is not None and order.caller_id in lines:
+            return order.caller_id
+        return lines.for_country(order.country) or ""
 
     def find_call(self, order: Order) -> CallReport | None:
         """Ask Twilio for the call of an attempt whose fate is unknown."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from itertools import islice
 
 from sqlalchemy import Connection, Table, insert, select, update
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 from bot import contacts
 from bot.audits.upload import Row, RowError
 from bot.callbacks import settle
+from bot.callbacks.preference import repeated
 from bot.callbacks.states import CallbackState
 from bot.ids import new_id
 from bot.messages import Reveal
@@ -182,13 +183,24 @@ class _Importing:
             update(_member).where(_member.c.id == known.id).values(**self._member_values(digest))
         )
         of_member = _callback.c.cohort_member_id == known.id
-        callback_id = self.connection.execute(select(_callback.c.id).where(of_member)).scalar()
-        if callback_id is None:
-            if self.row.consent is not False:
-                self._promise(known.contact_id, known.address_id, known.id)
-            return
-        # Only what nobody has dialled follows the new wish; a settled callback stays as it was.
-        untouched = (of_member, _callback.c.attempts == 0, _callback.c.state.in_(_OPEN))
+        rounds = self.connection.execute(
+            select(_callback.c.id, _callback.c.round, _callback.c.attempts, _callback.c.state)
+            .where(of_member)
+            .order_by(_callback.c.round)
+        ).all()
+        if not rounds and self.row.consent is not False:
+            self._promise(known.contact_id, known.address_id, known.id)
+        for callback in rounds:
+            # Only what nobody has dialled follows the new wish; a settled callback stays as it was.
+            if callback.attempts == 0 and callback.state in _OPEN:
+                self._follow_wish(callback)
+
+    def _follow_wish(self, callback: AnyRow) -> None:
+        untouched = (
+            _callback.c.id == callback.id,
+            _callback.c.attempts == 0,
+            _callback.c.state.in_(_OPEN),
+        )
         if self.row.consent is False:
             self.connection.execute(
                 update(_callback)
@@ -202,11 +214,10 @@ class _Importing:
                 )
             )
             return
-        changed = self.connection.execute(
-            update(_callback).where(*untouched).values(**self._callback_values())
-        )
+        values = self._callback_values(callback.round)
+        changed = self.connection.execute(update(_callback).where(*untouched).values(**values))
         if changed.rowcount:
-            settle.schedule(self.connection, callback_id, self.now)
+            settle.schedule(self.connection, callback.id, self.now)
 
     def _promise(self, contact_id: str, address_id: str, member_id: str) -> None:
         callback_id = new_id()
@@ -222,7 +233,7 @@ class _Importing:
                 state=CallbackState.SCHEDULED,
                 attempts=0,
                 created_at=self.now,
-                **self._callback_values(),
+                **self._callback_values(1),
             )
         )
         settle.schedule(self.connection, callback_id, self.now)
@@ -245,24 +256,27 @@ class _Importing:
             "updated_at": self.now,
         }
 
-    def _callback_values(self) -> dict[str, object]:
+    def _callback_values(self, number: int) -> dict[str, object]:
         row = self.row
-        first_day, last_day = self._policy_days()
+        later = row.preferred_time if number == 1 else repeated(row.preferred_time, row.country)
         return {
             "channel": row.channel.value,
             "language": row.language,
             "timezone": row.timezone,
             "country": row.country,
             "region": row.region,
-            "preference": str(row.preferred_time),
-            "first_day": first_day,
-            "last_day": last_day,
+            "preference": str(later),
             "updated_at": self.now,
-        }
+        } | self._days(number)
 
-    def _policy_days(self) -> tuple[date, date]:
-        policy = settle.policy_of(self.connection, self.audit_id)
-        return policy.all_rounds()[0].days(self.row.audit_date)
+    def _days(self, number: int) -> dict[str, object]:
+        """First and last day of a round; nothing where the policy has no such round any more."""
+        found = settle.policy_of(self.connection, self.audit_id).round(number)
+        return (
+            dict(zip(("first_day", "last_day"), found.days(self.row.audit_date), strict=True))
+            if found
+            else {}
+        )
 
     def _set_secrets(self, contact_id: str) -> None:
         row = self.row

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
 from bot import pace
-from bot.callbacks.states import AttemptState, CallbackState
+from bot.callbacks import caps
+from bot.callbacks.states import AUDIT, AttemptState, CallbackState
 from bot.ids import new_id
 from bot.messages import Channel
 from bot.storage.database import Database
-from bot.storage.tables import Attempt, Callback, table
+from bot.storage.tables import Attempt, Audit, Callback, table
+from bot.storage.types import AnyRow
 
+_audit = table(Audit)
 _callback = table(Callback)
 _attempt = table(Attempt)
 
@@ -50,6 +53,8 @@ class Limits:
 def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits) -> list[str]:
     """Take the due callbacks that may be dialled at once; gives the ids of their new attempts.
 
+    No client begins more in a day than its policy allows (:mod:`bot.callbacks.caps`).
+
     Calls keep the provider's pace and take a slot each. Callbacks in writing need neither: what is written has
     a pace of its own (:mod:`bot.outbox`).
     """
@@ -59,13 +64,13 @@ def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits)
             return []
     writing = [name for name in limits.channels if name != Channel.VOICE]
     with database.write() as connection:
-        claimed = _claim(connection, now, MOST_WRITTEN, writing)
+        claimed = []
         if Channel.VOICE in limits.channels:
             room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
             allowed = min(room.count, _free_slots(connection, limits.slots)) if room.count else 0
-            calls = _claim(connection, now, allowed, [Channel.VOICE])
-            pace.use(connection, room, len(calls))
-            claimed += calls
+            claimed = _claim(connection, now, allowed, [Channel.VOICE])
+            pace.use(connection, room, len(claimed))
+        claimed += _claim(connection, now, MOST_WRITTEN, writing)
         attempts = [_attempt_of(row, now, wall) for row in claimed]
         if attempts:
             connection.execute(insert(_attempt), attempts)
@@ -129,7 +134,7 @@ def _claim(
         return []
     other = _callback.alias("other")
     due = (
-        select(_callback.c.id, _callback.c.address_id)
+        select(_callback.c.id, _callback.c.address_id, _callback.c.audit_id, _callback.c.kind)
         .where(
             _callback.c.state == CallbackState.SCHEDULED,
             _callback.c.due_at <= now,
@@ -144,21 +149,33 @@ def _claim(
         .limit(limit)
         .with_for_update(skip_locked=True, of=_callback)
     )
-    first_per_address: dict[str, str] = {}
+    if full := caps.full(connection, now):
+        # What finds no place today is planned for another day, and does not stand before others meanwhile.
+        of_full = exists().where(_audit.c.id == _callback.c.audit_id, _audit.c.client_id.in_(full))
+        due = due.where(~and_(_callback.c.kind == AUDIT, of_full))
+    first_per_address: dict[str, AnyRow] = {}
     for row in connection.execute(due):
-        first_per_address.setdefault(row.address_id, row.id)
-    if not first_per_address:
+        first_per_address.setdefault(row.address_id, row)
+    counted_on = _with_places(connection, list(first_per_address.values()), now)
+    if not counted_on:
         return []
     rows = connection.execute(
         update(_callback)
         .where(
-            _callback.c.id.in_(list(first_per_address.values())),
+            _callback.c.id.in_(list(counted_on)),
             _callback.c.state == CallbackState.SCHEDULED,
         )
         .values(state=CallbackState.DIALLING, attempts=_callback.c.attempts + 1, updated_at=now)
         .returning(_callback.c.id, _callback.c.attempts, _callback.c.channel, _callback.c.window_end)
     )
-    return [dict(row._mapping) for row in rows]
+    return [dict(row._mapping) | {"counted_on": counted_on[row.id]} for row in rows]
+
+
+def _with_places(connection: Connection, due: list[AnyRow], now: datetime) -> dict[str, date | None]:
+    """Those that may begin today, and the day on which each counts."""
+    promised = [(row.id, row.audit_id) for row in due if row.kind == AUDIT and row.audit_id]
+    others = [row.id for row in due if not (row.kind == AUDIT and row.audit_id)]
+    return dict.fromkeys(others) | caps.take(connection, promised, now)
 
 
 def _attempt_of(callback: dict[str, object], now: datetime, wall: datetime) -> dict[str, object]:
@@ -172,6 +189,7 @@ def _attempt_of(callback: dict[str, object], now: datetime, wall: datetime) -> d
         "window_end": callback["window_end"],
         "lease_until": wall + CLAIM_LEASE,
         "claimed_at": now,
+        "counted_on": callback.get("counted_on"),
     }
 
 

@@ -14,14 +14,17 @@ from sqlalchemy import Connection, exists, select, update
 
 from bot.callbacks import settle
 from bot.callbacks.claim import LAST_START, WRITING_LEASE
+from bot.callbacks.policy import from_json
 from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
 from bot.messages import Address
 from bot.privacy.seal import Sealer
-from bot.storage.tables import AddressRow, Attempt, Callback, Stop, table
+from bot.storage.tables import AddressRow, Attempt, Audit, Callback, Client, Stop, table
 from bot.storage.types import AnyRow, AnySelect
 
 _attempt = table(Attempt)
+_audit = table(Audit)
 _callback = table(Callback)
+_client = table(Client)
 _address = table(AddressRow)
 _stop = table(Stop)
 
@@ -45,6 +48,8 @@ class Order:
     to: Address = field(repr=False)
     address_id: str
     country: str
+    caller_id: str | None = field(repr=False)
+    """The number of ours that the client's policy wants to call this country with, if it names one."""
     language: str
     state: str
     call_id: str | None
@@ -207,9 +212,12 @@ def _load(attempt_id: str) -> AnySelect:
             _address.c.kind,
             _address.c.sealed,
             exists().where(_stop.c.index == _address.c.stop_index).label("stopped"),
+            _client.c.policy,
         )
         .join(_callback, _callback.c.id == _attempt.c.callback_id)
         .join(_address, _address.c.id == _callback.c.address_id)
+        .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
+        .outerjoin(_client, _client.c.id == _audit.c.client_id)
         .where(_attempt.c.id == attempt_id)
     )
 
@@ -222,6 +230,7 @@ def _order(row: AnyRow, sealer: Sealer, asked_at: datetime) -> Order:
         to=sealer.open_address(row.address_id, row.kind, row.sealed),
         address_id=row.address_id,
         country=row.country,
+        caller_id=from_json(row.policy).number_for(row.country),
         language=row.language,
         asked_at=asked_at,
         state=row.state,

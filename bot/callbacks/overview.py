@@ -75,6 +75,8 @@ def _with_attempts(connection: Connection, rows: Iterable[AnyRow]) -> list[Plain
 def _plain(row: AnyRow) -> Plain:
     return {
         "id": row.id,
+        "kind": row.kind,
+        "round": row.round,
         "state": row.state,
         "due_at": _iso(row.due_at),
         "window_end": _iso(row.window_end),

@@ -4,9 +4,14 @@ A call may begin at an instant that
 
 - lies in the worker's period (local calendar days, both ends included),
 - lies in a wanted window, with at least two minutes of it left,
+- lies in no shift of the factory, unless the worker chose the window herself,
 - is not on a public holiday, if the policy skips them,
 - is at least the policy's spacing after the start of the last attempt, whenever that was,
-- is on a local day with fewer attempts than the policy allows in a day.
+- is on a local day with fewer attempts than the policy allows in a day,
+- is not before the day on which the client's daily cap has places again.
+
+A window that the worker chose beats the policy's quiet hours, and its shifts too if the policy says so. A window
+that she did not choose (there is none, or somebody else stated it) beats neither.
 
 The plan is the first such instant that is not before now. The set does not depend on now, so as time
 goes on a plan only ever moves forward, and a clock that is set back brings no extra call.
@@ -23,8 +28,9 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from bot.callbacks.policy import Policy
-from bot.callbacks.preference import Preference, Window, joined, local_window, windows
+from bot.callbacks.policy import Policy, Shifts
+from bot.callbacks.preference import Preference, Window, common, joined, local_window, windows, without
+from bot.callbacks.shifts import Shift, at_work
 
 MARGIN = timedelta(minutes=2)
 """What must be left of a window for a call to begin in it."""
@@ -44,6 +50,10 @@ class GiveUp(StrEnum):
     THIRD_PARTY_LIMIT = "third_party_limit"
     UNVERIFIED_LIMIT = "unverified_limit"
     ATTEMPTS_USED = "attempts_used"
+    NOT_IN_SAMPLE = "not_in_sample"
+    """She was not interviewed, and is not of the share of those who are called too."""
+    DAILY_CAP = "daily_cap"
+    """The client's days were full until the period was over."""
     NO_WINDOW_IN_PERIOD = "no_window_in_period"
     """No wanted window lies in the period, whatever the time is now."""
     PERIOD_OVER = "period_over"
@@ -71,9 +81,15 @@ class Request:
     unverified: int = 0
     """Attempts that ended with a wrong pass-word."""
     stop: GiveUp | None = None
+    chosen: bool = True
+    """Whether the worker chose the windows of ``preference`` herself."""
+    shifts: tuple[Shift, ...] = ()
+    """The hours of work at her factory, on her wall clock."""
+    held_until: datetime | None = None
+    """When the client's daily cap has places again, if it has none now."""
 
     def __post_init__(self) -> None:
-        _refuse_naive(*self.attempts)
+        _refuse_naive(*self.attempts, *([self.held_until] if self.held_until else []))
         if self.last_day - self.first_day > LONGEST_PERIOD:
             raise ValueError(f"a period lasts at most {LONGEST_PERIOD.days} days")
 
@@ -107,6 +123,10 @@ class DayCode(StrEnum):
     PUBLIC_HOLIDAY = "public_holiday"
     DAY_USED = "day_used"
     """The day has had its attempts."""
+    IN_SHIFT = "in_shift"
+    """Its windows lie within shifts of the factory."""
+    CAP_USED = "cap_used"
+    """Its windows end before the client's daily cap has places again."""
     TOO_SOON = "too_soon"
     """Its windows end before the spacing since the last attempt is over."""
     PAST = "past"
@@ -161,11 +181,14 @@ def plan(request: Request, policy: Policy, now: datetime) -> Verdict:
     _refuse_naive(now)
     if reason := _finished(request, policy):
         return GivenUp(reason)
-    wanted = False
+    wanted = held = False
     for considered in _consider(request, policy, now.astimezone(UTC)):
         if considered.planned:
             return considered.planned
         wanted = wanted or bool(considered.windows)
+        held = held or considered.code is DayCode.CAP_USED
+    if held:
+        return GivenUp(GiveUp.DAILY_CAP)
     return GivenUp(GiveUp.PERIOD_OVER if wanted else GiveUp.NO_WINDOW_IN_PERIOD)
 
 
@@ -202,6 +225,8 @@ class _Limits:
     earliest: datetime
     """Not before now, and not before the spacing is over."""
     now: datetime
+    held_until: datetime
+    """Not before the client's daily cap has places."""
     full_days: frozenset[date]
     """Local days that have had their attempts."""
 
@@ -215,6 +240,11 @@ def _consider(request: Request, policy: Policy, now: datetime) -> Iterator[Consi
             yield Considered(day, DayCode.PUBLIC_HOLIDAY)
             continue
         wanted = tuple(_wanted(request, policy, day))
+        free = tuple(_outside_shifts(wanted, request, policy, day))
+        if wanted and not free:
+            yield Considered(day, DayCode.IN_SHIFT)
+            continue
+        wanted = free
         planned, code = _on_day(wanted, limits)
         yield Considered(day, code, wanted, planned)
 
@@ -222,7 +252,8 @@ def _consider(request: Request, policy: Policy, now: datetime) -> Iterator[Consi
 def _limits(request: Request, policy: Policy, now: datetime) -> _Limits:
     used = [attempt.astimezone(request.timezone).date() for attempt in request.attempts]
     full = frozenset(day for day in used if used.count(day) >= policy.attempts_per_day)
-    return _Limits(request.timezone, max(now, _spacing_over(request, policy) or now), now, full)
+    earliest = max(now, _spacing_over(request, policy) or now)
+    return _Limits(request.timezone, earliest, now, (request.held_until or now).astimezone(UTC), full)
 
 
 def _on_day(wanted: tuple[Window, ...], limits: _Limits) -> tuple[Planned | None, DayCode]:
@@ -242,6 +273,9 @@ def _in_window(window: Window, limits: _Limits) -> tuple[datetime | None, DayCod
     due_at = max(limits.earliest, window.start)
     if due_at > latest:
         return None, DayCode.TOO_SOON
+    due_at = max(due_at, limits.held_until)
+    if due_at > latest:
+        return None, DayCode.CAP_USED
     day = due_at.astimezone(limits.zone).date()
     if day in limits.full_days:
         # A window that reaches over midnight may go on into a day that still has an attempt.
@@ -266,6 +300,8 @@ def _wanted(request: Request, policy: Policy, day: date) -> list[Window]:
     if request.preference is None:
         return _outside_quiet_hours(policy, day, request.timezone)
     found = windows(request.preference, day, request.timezone, request.country)
+    if not request.chosen:
+        found = common(found, _outside_quiet_hours(policy, day, request.timezone))
     if day < request.last_day:
         return found
     end = _midnight(day + timedelta(1), request.timezone)
@@ -285,6 +321,15 @@ def _outside_quiet_hours(policy: Policy, day: date, zone: ZoneInfo) -> list[Wind
     return joined(
         window for start, end in spans if start < end and (window := local_window(start, end, zone))
     )
+
+
+def _outside_shifts(wanted: tuple[Window, ...], request: Request, policy: Policy, day: date) -> list[Window]:
+    """The windows of a day without the shifts that count for them; what is too short for a call is left out."""
+    beaten = request.preference is not None and request.chosen and policy.shifts is Shifts.UNLESS_CHOSEN
+    if beaten or not request.shifts:
+        return list(wanted)
+    busy = at_work(request.shifts, day, request.timezone)
+    return [window for window in without(wanted, busy) if window.end - window.start >= MARGIN]
 
 
 def is_public_holiday(day: date, country: str, region: str | None = None) -> bool:

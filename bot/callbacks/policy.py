@@ -10,31 +10,58 @@ As a mapping (a YAML file, a JSON column) a policy is written like this, every k
     quiet_from: "21:30"          # the worker's local time; only where the worker chose no window
     quiet_until: "07:30"
     skip_public_holidays: false
+    shifts: unless_chosen        # or: always, which keeps out of the factory's shifts even if the worker chose them
     third_party_limit: 2         # answers by somebody else, and failed pass-words, after which we stop
     unverified_limit: 2
+    daily_cap: null              # most callbacks of this client that are begun in a day; null is as many as are due
+    calendar: UTC                # the zone whose midnight begins that day
+    comparison: all              # workers who were not interviewed: none, all, or a share such as 0.25
+    caller_id: {}                # country: one of our numbers, where the settings' own is not wanted
+    channels_when_failing: []    # such as [sms, whatsapp]: one neutral opening there when calls have failed
+    voicemail: never             # the only value: a machine hears silence
     mode: automatic              # or: agent
-    rounds:                      # later rounds of calls
+    rounds:                      # later rounds of calls; [] for none
       - {first_call_day: 30, last_call_day: 35}
       - {first_call_day: 90, last_call_day: 95}
 
-The defaults are careful ones: at most six attempts, one a day, twenty hours apart.
+The defaults are careful ones: at most six attempts, one a day, twenty hours apart; and they look again after
+30 and 90 days, because retaliation often comes late. Where ``rounds`` is left out, those of the default rounds
+hold that begin after the last day of the first.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from datetime import date, time, timedelta
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from bot.errors import InputError
+from bot.messages import Channel
 
 LAST_POSSIBLE_DAY = 730
 """Days after the audit beyond which no round may reach, because numbers are destroyed long before."""
 _TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d", re.ASCII)
+
+
+_NUMBER = re.compile(r"\+[1-9]\d{3,15}", re.ASCII)
+_NO_VOICEMAIL = (
+    "voicemail can only be never: nobody knows who listens to it, and a message cannot be taken back. "
+    "An answering machine hears silence."
+)
+
+
+def _whole(key: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{key} must be a whole number from {least} to {most}.", code="value")
+    return value
 
 
 class Mode(StrEnum):
@@ -42,6 +69,14 @@ class Mode(StrEnum):
 
     AUTOMATIC = "automatic"
     AGENT = "agent"
+
+
+class Shifts(StrEnum):
+    """When the shifts of a factory keep calls away."""
+
+    UNLESS_CHOSEN = "unless_chosen"
+    """A window that the worker chose herself beats the shift; any other is cut by it."""
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +97,12 @@ class Round:
         return audit_date + timedelta(self.first_call_day), audit_date + timedelta(self.last_call_day)
 
 
+DEFAULT_ROUNDS = (Round(30, 35), Round(90, 95))
+"""The later rounds of a policy that names none (domain practice: T+5 to 10, T+30, T+90)."""
+REST_OF_THE_WORLD = "*"
+"""In ``caller_id``, the countries that are not named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of one client. Raises :class:`InputError` for a value that makes no sense."""
@@ -75,14 +116,32 @@ class Policy:
     quiet_from: time = time(21, 30)
     quiet_until: time = time(7, 30)
     skip_public_holidays: bool = False
+    shifts: Shifts = Shifts.UNLESS_CHOSEN
     third_party_limit: int = 2
     unverified_limit: int = 2
+    daily_cap: int | None = None
+    """The most callbacks that are begun in a day; None is as many as are due."""
+    calendar: str = "UTC"
+    """The IANA zone whose midnight begins the day of the cap."""
+    comparison: float = 1.0
+    """The share of the workers who were not interviewed that is called too."""
+    caller_id: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Country (or ``*``) and the number of ours that calls it."""
+    channels_when_failing: tuple[Channel, ...] = ()
+    """Where one neutral opening goes in writing when calls have failed, in this order of preference."""
     mode: Mode = Mode.AUTOMATIC
-    rounds: tuple[Round, ...] = ()
+    rounds: tuple[Round, ...] = DEFAULT_ROUNDS
     """Rounds after the first."""
 
     def __post_init__(self) -> None:
         first = Round(self.first_call_day, self.last_call_day)
+        if self.rounds is DEFAULT_ROUNDS:
+            fitting = tuple(each for each in DEFAULT_ROUNDS if each.first_call_day > self.last_call_day)
+            object.__setattr__(self, "rounds", fitting)
+        if self.daily_cap is not None:
+            _whole("daily_cap", self.daily_cap, 1, 1_000_000)
+        if not 0 <= self.comparison <= 1:
+            raise InputError("comparison must be none, all, or a share from 0 to 1.", code="value")
         if self.max_attempts is not None:
             _whole("attempts", self.max_attempts, 1, 1000)
         _whole("attempts_per_day", self.attempts_per_day, 1, 24)
@@ -100,6 +159,32 @@ class Policy:
         """The first round and the later ones, in order."""
         return Round(self.first_call_day, self.last_call_day), *self.rounds
 
+    def round(self, number: int) -> Round | None:
+        """The round of a number, counted from 1; None if the policy has none."""
+        rounds = self.all_rounds()
+        return rounds[number - 1] if 1 <= number <= len(rounds) else None
+
+    def calls_comparison(self, key: str) -> bool:
+        """Whether a worker who was not interviewed is called. ``key`` names her, whatever else is uploaded: the
+        choice is the same each time, and a greater share only ever adds workers.
+        """
+        drawn = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6]) / (1 << 48)
+        return drawn < self.comparison
+
+    def number_for(self, country: str) -> str | None:
+        """The number of ours that calls a country, if the policy names one."""
+        numbers = dict(self.caller_id)
+        return numbers.get(country) or numbers.get(REST_OF_THE_WORLD)
+
+    def day_of(self, instant: datetime) -> date:
+        """The day of the cap on which an instant falls."""
+        return instant.astimezone(ZoneInfo(self.calendar)).date()
+
+    def day_after(self, instant: datetime) -> datetime:
+        """The instant at which the next day of the cap begins, in UTC."""
+        tomorrow = self.day_of(instant) + timedelta(1)
+        return datetime.combine(tomorrow, time(), ZoneInfo(self.calendar)).astimezone(UTC)
+
 
 def from_mapping(mapping: Mapping[str, object]) -> Policy:
     """The policy that a mapping states (see the head of this module); what it leaves out keeps its default.
@@ -113,25 +198,47 @@ def from_mapping(mapping: Mapping[str, object]) -> Policy:
     if "attempts" in mapping and "max_attempts" in mapping:
         raise InputError("Give either attempts or max_attempts, not both.", code="value")
     values: dict[str, Any] = {
-        _FIELD_OF.get(key, key): _READERS[key](key, value) for key, value in mapping.items()
+        _FIELD_OF.get(key, key): _READERS[key](key, value)
+        for key, value in mapping.items()
+        if key != "voicemail" or _never(value)
     }
     return Policy(**values)
 
 
 def to_mapping(policy: Policy) -> dict[str, object]:
     """The policy as plain data with every key, such that ``from_mapping`` gives it back."""
-    plain: dict[str, object] = {field.name: getattr(policy, field.name) for field in fields(policy)}
+    plain: dict[str, object] = {each.name: getattr(policy, each.name) for each in fields(policy)}
     del plain["max_attempts"]
     return plain | {
         "attempts": "unlimited" if policy.max_attempts is None else {"max": policy.max_attempts},
         "quiet_from": f"{policy.quiet_from:%H:%M}",
         "quiet_until": f"{policy.quiet_until:%H:%M}",
+        "shifts": policy.shifts.value,
+        "comparison": {0.0: "none", 1.0: "all"}.get(policy.comparison, policy.comparison),
+        "caller_id": dict(policy.caller_id),
+        "channels_when_failing": [channel.value for channel in policy.channels_when_failing],
+        "voicemail": "never",
         "mode": policy.mode.value,
         "rounds": [
             {"first_call_day": later.first_call_day, "last_call_day": later.last_call_day}
             for later in policy.rounds
         ],
     }
+
+
+def from_json(text: str | None) -> Policy:
+    """The policy that a client's row holds; the defaults if it holds none."""
+    return _parsed(text) if text else Policy()
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Policy:
+    return from_mapping(json.loads(text))
+
+
+def to_json(policy: Policy) -> str:
+    """The policy as a client's row holds it."""
+    return json.dumps(to_mapping(policy), sort_keys=True)
 
 
 # --- reading single values --------------------------------------------------------------------
@@ -147,12 +254,6 @@ def _refuse_unknown(mapping: Mapping[str, object], known: Iterable[str], within:
         raise InputError(
             f"{within}'{str(key)[:40]}' is not a setting of a policy. {hint}", code="unknown_key"
         )
-
-
-def _whole(key: str, value: object, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InputError(f"{key} must be a whole number from {least} to {most}.", code="value")
-    return value
 
 
 def _integer(key: str, value: object) -> int:
@@ -172,7 +273,8 @@ def _flag(key: str, value: object) -> bool:
     return value
 
 
-def _time(key: str, value: object) -> time:
+def read_time(key: str, value: object) -> time:
+    """A local time of day as a file states it. Raises :class:`InputError` that names the key."""
     # YAML 1.1 reads an unquoted 21:30 as the number 21 * 60 + 30 (yaml.org/type/int, sexagesimal).
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
         return time(value // 60, value % 60)
@@ -186,6 +288,62 @@ def _mode(key: str, value: object) -> Mode:
         return Mode(str(value))
     except ValueError:
         raise InputError(f"{key} must be automatic or agent.", code="value") from None
+
+
+def _shifts(key: str, value: object) -> Shifts:
+    try:
+        return Shifts(str(value))
+    except ValueError:
+        raise InputError(f"{key} must be unless_chosen or always.", code="value") from None
+
+
+def _cap(key: str, value: object) -> int | None:
+    return None if value is None or value == "none" else _whole(key, value, 1, 1_000_000)
+
+
+def _zone(key: str, value: object) -> str:
+    if not isinstance(value, str) or value not in available_timezones():
+        raise InputError(f"{key} must be a time zone such as Europe/Berlin, or UTC.", code="value")
+    return value
+
+
+def _share(key: str, value: object) -> float:
+    named = {"none": 0.0, "all": 1.0}.get(value) if isinstance(value, str) else value
+    if isinstance(named, bool) or not isinstance(named, int | float) or not 0 <= named <= 1:
+        raise InputError(f"{key} must be none, all, or a share from 0 to 1 such as 0.25.", code="value")
+    return float(named)
+
+
+def _caller_id(key: str, value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{key} must be a list of 'country: \"+number\"'.", code="value")
+    return tuple(sorted(_number_of_ours(key, country, number) for country, number in value.items()))
+
+
+def _number_of_ours(key: str, country: object, number: object) -> tuple[str, str]:
+    # YAML 1.1 reads an unquoted NO, for Norway, as false.
+    known = "NO" if country is False else str(country).strip().upper()
+    if known != REST_OF_THE_WORLD and not (len(known) == 2 and known.isascii() and known.isalpha()):
+        raise InputError(f"{key}: a country is written by its two letters, or * for the rest.", code="value")
+    plain = re.sub(r"[ ()./-]", "", number) if isinstance(number, str) else ""
+    if not _NUMBER.fullmatch(plain):
+        # An unquoted number loses its plus on the way through YAML, and with it what it means.
+        raise InputError(f'{key}: the number for {known} must be quoted and begin with "+".', code="value")
+    return known, plain
+
+
+def _written(key: str, value: object) -> tuple[Channel, ...]:
+    written = {channel.value: channel for channel in Channel if channel is not Channel.VOICE}
+    if not isinstance(value, list | tuple) or any(str(each) not in written for each in value):
+        raise InputError(f"{key} must be a list of these: {', '.join(written)}.", code="value")
+    return tuple(dict.fromkeys(written[str(each)] for each in value))
+
+
+def _never(value: object) -> bool:
+    """False, so that it is not kept: there is nothing to choose."""
+    if value != "never":
+        raise InputError(_NO_VOICEMAIL, code="value")
+    return False
 
 
 def _attempts(key: str, value: object) -> int | None:
@@ -220,11 +378,18 @@ _READERS: dict[str, Callable[[str, object], object]] = {
     "max_attempts": _attempts,
     "spacing_hours": _hours,
     "attempts_per_day": _integer,
-    "quiet_from": _time,
-    "quiet_until": _time,
+    "quiet_from": read_time,
+    "quiet_until": read_time,
     "skip_public_holidays": _flag,
     "third_party_limit": _integer,
     "unverified_limit": _integer,
+    "shifts": _shifts,
+    "daily_cap": _cap,
+    "calendar": _zone,
+    "comparison": _share,
+    "caller_id": _caller_id,
+    "channels_when_failing": _written,
+    "voicemail": lambda _key, value: _never(value),
     "mode": _mode,
     "rounds": _rounds,
 }

@@ -281,6 +281,47 @@ def joined(found: Iterable[Window]) -> list[Window]:
     return result
 
 
+def common(first: Iterable[Window], second: Iterable[Window]) -> list[Window]:
+    """The instants that lie in windows of both."""
+    others = list(second)
+    return joined(
+        Window(max(one.start, other.start), min(one.end, other.end))
+        for one in first
+        for other in others
+        if max(one.start, other.start) < min(one.end, other.end)
+    )
+
+
+def without(wanted: Iterable[Window], busy: Iterable[Window]) -> list[Window]:
+    """The instants of the wanted windows that lie in none of the busy ones."""
+    left = joined(wanted)
+    for taken in busy:
+        left = [piece for window in left for piece in _cut(window, taken)]
+    return left
+
+
+def _cut(window: Window, taken: Window) -> list[Window]:
+    before = Window(window.start, min(window.end, taken.start))
+    after = Window(max(window.start, taken.end), window.end)
+    return [piece for piece in (before, after) if piece.start < piece.end]
+
+
+def repeated(preference: Preference, country: str) -> Preference:
+    """What a wish says of a time long after it: a part of one day is read as that part of any day of its kind.
+
+    She named a Saturday evening for a call in May; in June we take weekend evenings. The rest recurs by itself.
+    """
+    return Preference(
+        tuple(dict.fromkeys(_recurring(alternative, country) for alternative in preference.alternatives))
+    )
+
+
+def _recurring(alternative: Alternative, country: str) -> Alternative:
+    if not isinstance(alternative, Dated):
+        return alternative
+    return Recurring(Days.WEEKEND if is_weekend(alternative.day, country) else Days.WEEKDAY, alternative.part)
+
+
 def local_window(start: datetime, end: datetime, zone: ZoneInfo) -> Window | None:
     """The instants at which the wall clock in ``zone`` reads from ``start`` up to ``end`` (both naive on purpose).
 

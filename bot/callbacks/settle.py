@@ -6,19 +6,19 @@ repeated and late reports do nothing.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, case, exists, select, update
 
-from bot.callbacks.plan import Explanation, GiveUp, Planned, Request, Verdict, explain, plan
-from bot.callbacks.policy import Policy, from_mapping
-from bot.callbacks.preference import parse, wish
+from bot.callbacks import caps, consents, requests
+from bot.callbacks.plan import Explanation, GiveUp, Planned, Verdict, explain, plan
+from bot.callbacks.policy import Policy, from_json
+from bot.callbacks.preference import wish
+from bot.callbacks.requests import Considerations
 from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
 from bot.flow.events import ConsentScope, Outcome
+from bot.messages import Channel
 from bot.storage.tables import (
     AddressRow,
     Attempt,
@@ -30,7 +30,6 @@ from bot.storage.tables import (
     Stop,
     table,
 )
-from bot.storage.types import AnyRow, AnySelect
 
 _attempt = table(Attempt)
 _callback = table(Callback)
@@ -50,6 +49,8 @@ NOT_IN_USE = frozenset({"404", "484", "604"})
 LONGER_IF_ASKED = timedelta(days=7)
 """How far a worker's own wish for another time may reach beyond the client's last day."""
 _SOON = timedelta(minutes=30)
+_CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAILY_CAP, GiveUp.WRONG_NUMBER})
+"""Ends after which a client's policy may have one opening written."""
 
 
 # --- planning ---------------------------------------------------------------------------------
@@ -57,18 +58,17 @@ _SOON = timedelta(minutes=30)
 
 def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict:
     """Plan a callback that is not under way and write when it is due, or why it is given up."""
-    row = connection.execute(_callback_row(callback_id)).one()
+    known = requests.read(connection, callback_id, now)
     stopped = connection.execute(
         select(
-            exists().where(_stop.c.index == _address.c.stop_index, _address.c.id == row.address_id)
+            exists().where(_stop.c.index == _address.c.stop_index, _address.c.id == known.row.address_id)
         ).select_from(_address)
     ).scalar()
-    verdict: Verdict
     if stopped:
         _finish(connection, callback_id, CallbackState.STOPPED, now, GiveUp.STOPPED.value)
-        return plan(replace(_request(connection, row), stop=GiveUp.STOPPED), _policy(row.policy), now)
-    verdict = plan(_request(connection, row), _policy(row.policy), now)
-    _write(connection, callback_id, verdict, now)
+        return plan(replace(known.request, stop=GiveUp.STOPPED), known.policy, now)
+    verdict = plan(known.request, known.policy, now)
+    _write(connection, known, verdict, now)
     return verdict
 
 
@@ -85,31 +85,13 @@ def replan(connection: Connection, callback_id: str, now: datetime) -> None:
 
 def explanation(connection: Connection, callback_id: str, now: datetime) -> Explanation:
     """Why a callback is planned as it is: each day of its period and what became of it."""
-    row = connection.execute(_callback_row(callback_id)).one()
-    return explain(_request(connection, row), _policy(row.policy), now)
-
-
-def _callback_row(callback_id: str) -> AnySelect:
-    return (
-        select(_callback, _client.c.policy)
-        .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
-        .outerjoin(_client, _client.c.id == _audit.c.client_id)
-        .where(_callback.c.id == callback_id)
-    )
-
-
-@lru_cache(maxsize=256)
-def _parsed_policy(text: str) -> Policy:
-    return from_mapping(json.loads(text))
-
-
-def _policy(text: str | None) -> Policy:
-    return _parsed_policy(text) if text else Policy()
+    known = requests.read(connection, callback_id, now)
+    return explain(known.request, known.policy, now)
 
 
 def policy_of(connection: Connection, audit_id: str) -> Policy:
     """The callback policy of the client for whom an audit was made."""
-    return _policy(
+    return from_json(
         connection.execute(
             select(_client.c.policy)
             .join(_audit, _audit.c.client_id == _client.c.id)
@@ -118,43 +100,67 @@ def policy_of(connection: Connection, audit_id: str) -> Policy:
     )
 
 
-def _request(connection: Connection, row: AnyRow) -> Request:
-    attempts = connection.execute(
-        select(_attempt.c.claimed_at, _attempt.c.disposition).where(
-            _attempt.c.callback_id == row.id,
-            _attempt.c.state == AttemptState.SETTLED,
-            _attempt.c.disposition != Disposition.RELEASED,
+def _write(connection: Connection, known: Considerations, verdict: Verdict, now: datetime) -> None:
+    if isinstance(verdict, Planned):
+        _plan_for(connection, known.row.id, verdict, now)
+    else:
+        _give_up(connection, known, verdict.reason, now)
+
+
+def _plan_for(
+    connection: Connection, callback_id: str, planned: Planned, now: datetime, **more: object
+) -> None:
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.id == callback_id)
+        .values(
+            state=CallbackState.SCHEDULED,
+            due_at=planned.due_at,
+            window_end=planned.window_end,
+            give_up_reason=None,
+            updated_at=now,
+            **more,
         )
-    ).all()
-    dispositions = [attempt.disposition for attempt in attempts]
-    return Request(
-        preference=parse(row.preference) if row.preference else None,
-        timezone=ZoneInfo(row.timezone),
-        country=row.country,
-        region=row.region,
-        first_day=row.first_day,
-        last_day=row.last_day,
-        attempts=tuple(attempt.claimed_at for attempt in attempts),
-        third_party=dispositions.count(Disposition.THIRD_PARTY),
-        unverified=dispositions.count(Disposition.UNVERIFIED),
     )
 
 
-def _write(connection: Connection, callback_id: str, verdict: Verdict, now: datetime) -> None:
-    if isinstance(verdict, Planned):
-        connection.execute(
-            update(_callback)
-            .where(_callback.c.id == callback_id)
-            .values(
-                state=CallbackState.SCHEDULED,
-                due_at=verdict.due_at,
-                window_end=verdict.window_end,
-                give_up_reason=None,
-                updated_at=now,
-            )
-        )
-    else:
-        _finish(connection, callback_id, CallbackState.GIVEN_UP, now, verdict.reason.value)
+def _give_up(connection: Connection, known: Considerations, reason: GiveUp, now: datetime) -> None:
+    if reason in _CALLS_FAILED and _write_instead(connection, known, reason, now):
+        return
+    _finish(connection, known.row.id, CallbackState.GIVEN_UP, now, reason.value)
+
+
+def _write_instead(connection: Connection, known: Considerations, reason: GiveUp, now: datetime) -> bool:
+    """Calls have failed: if the policy says so, and the worker allowed it, one neutral opening goes out in writing,
+    in a window of hers, for as many days longer as a wish of her own would have.
+    """
+    row, policy = known.row, known.policy
+    tried = known.request.attempts or reason is GiveUp.WRONG_NUMBER
+    if not policy.channels_when_failing or row.instead or row.channel != Channel.VOICE or not tried:
+        return False
+    way = consents.way_in_writing(
+        connection,
+        row,
+        policy.channels_when_failing,
+        number_exists=reason is not GiveUp.WRONG_NUMBER,
+    )
+    last_day = max(row.last_day, now.astimezone(known.request.timezone).date() + LONGER_IF_ASKED)
+    longer = replace(known.request, last_day=last_day)
+    planned = plan(longer, replace(policy, max_attempts=None), now)
+    if way is None or not isinstance(planned, Planned):
+        return False
+    channel, address_id = way
+    _plan_for(
+        connection,
+        row.id,
+        planned,
+        now,
+        channel=channel,
+        address_id=address_id,
+        last_day=last_day,
+        instead=True,
+    )
+    return True
 
 
 def _finish(
@@ -295,11 +301,13 @@ def settle(
         update(_attempt)
         .where(_attempt.c.id == attempt_id, _attempt.c.state != AttemptState.SETTLED)
         .values(state=AttemptState.SETTLED, disposition=disposition, settled_at=now)
-        .returning(_attempt.c.callback_id)
-    ).scalar_one_or_none()
+        .returning(_attempt.c.callback_id, _attempt.c.counted_on)
+    ).one_or_none()
     if settled is None:
         return False
-    _after(connection, settled, attempt_id, disposition, now, preference)
+    if disposition is Disposition.RELEASED and settled.counted_on is not None:
+        caps.give_back(connection, settled.callback_id, settled.counted_on)
+    _after(connection, settled.callback_id, attempt_id, disposition, now, preference)
     return True
 
 
@@ -317,7 +325,7 @@ def _after(
     if disposition in FINAL:
         _finish(connection, callback_id, FINAL[disposition], now)
     elif disposition is Disposition.WRONG_NUMBER:
-        _finish(connection, callback_id, CallbackState.GIVEN_UP, now, GiveUp.WRONG_NUMBER.value)
+        _give_up(connection, requests.read(connection, callback_id, now), GiveUp.WRONG_NUMBER, now)
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
     elif preference is not None:
@@ -346,14 +354,16 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
 
 def _move(connection: Connection, callback_id: str, preference: str, now: datetime) -> None:
     """Whoever answered asked for another time: it beats the spacing, and a week more than the client's last day."""
-    row = connection.execute(_callback_row(callback_id)).one()
-    zone = ZoneInfo(row.timezone)
-    last_day: date = max(row.last_day, now.astimezone(zone).date() + LONGER_IF_ASKED)
+    known = requests.read(connection, callback_id, now)
+    zone = known.request.timezone
+    last_day: date = max(known.row.last_day, now.astimezone(zone).date() + LONGER_IF_ASKED)
     connection.execute(
         update(_callback)
         .where(_callback.c.id == callback_id)
         .values(preference=str(wish(preference, now, zone)), last_day=last_day)
     )
-    moved = connection.execute(_callback_row(callback_id)).one()
-    soon = replace(_policy(moved.policy), spacing_hours=_SOON.total_seconds() / 3600, attempts_per_day=24)
-    _write(connection, callback_id, plan(_request(connection, moved), soon, now), now)
+    moved = requests.read(connection, callback_id, now)
+    soon = replace(moved.policy, spacing_hours=_SOON.total_seconds() / 3600, attempts_per_day=24)
+    # Neither the cap nor the end of our own tries stands against what she asked for herself.
+    asked = replace(moved.request, held_until=None, stop=None)
+    _write(connection, moved, plan(asked, soon, now), now)

@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from bot.flow.events import Outcome
 
+AUDIT = "audit"
+"""The kind of the callbacks that an upload promises, in the first round or a later one."""
+
 
 class CallbackState(StrEnum):
     """Where a promise to call back stands."""

@@ -1,0 +1,107 @@
+"""Factories, and the hours of work there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from sqlalchemy import Connection, delete, insert, or_, select
+
+from bot.callbacks import requests, settle
+from bot.callbacks.shifts import WEEK, Shift
+from bot.callbacks.states import CallbackState
+from bot.errors import InputError
+from bot.ids import new_id
+from bot.service import Service
+from bot.storage.tables import Audit, Callback, Client, Factory, table
+from bot.storage.tables import Shift as ShiftRow
+
+_factory = table(Factory)
+_client = table(Client)
+_audit = table(Audit)
+_callback = table(Callback)
+_shift = table(ShiftRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """A factory as an operator sees it."""
+
+    id: str
+    name: str
+    country: str
+    client: str
+    shifts: tuple[Shift, ...] = ()
+
+
+def listed(connection: Connection, limit: int) -> list[Workplace]:
+    """Factories with their shifts, by client and name."""
+    query = (
+        select(_factory, _client.c.name.label("client"))
+        .join(_client, _client.c.id == _factory.c.client_id)
+        .order_by(_client.c.name, _factory.c.name, _factory.c.country)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    shifts = requests.shifts_of(connection, [row.id for row in rows])
+    return [Workplace(row.id, row.name, row.country, row.client, shifts.get(row.id, ())) for row in rows]
+
+
+def find(connection: Connection, name: str) -> Workplace:
+    """The factory of a name, or of an id. Raises :class:`InputError` if there is none, or more than one."""
+    query = (
+        select(_factory, _client.c.name.label("client"))
+        .join(_client, _client.c.id == _factory.c.client_id)
+        .where(or_(_factory.c.name == name, _factory.c.id == name))
+    )
+    rows = connection.execute(query).all()
+    if len(rows) > 1:
+        ids = ", ".join(row.id for row in rows[:10])
+        raise InputError(f"{len(rows)} factories have this name; give one of their ids: {ids}.", code="many")
+    if not rows:
+        names = list(connection.execute(select(_factory.c.name).limit(1000)).scalars())
+        close = get_close_matches(name, names, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else " Factories come with their first audit."
+        raise InputError(f"there is no such factory.{hint}", code="unknown_factory")
+    (row,) = rows
+    shifts = requests.shifts_of(connection, [row.id])
+    return Workplace(row.id, row.name, row.country, row.client, shifts.get(row.id, ()))
+
+
+def set_shifts(service: Service, name: str, shifts: Iterable[Shift]) -> int:
+    """Keep the shifts of a factory in place of those that it had, and plan its workers' calls anew.
+
+    Gives the number of callbacks planned anew. Raises as :func:`find` does.
+    """
+    now = service.clock.now()
+    with service.database.write() as connection:
+        factory_id = find(connection, name).id
+        _put(connection, factory_id, shifts)
+        waiting = connection.execute(
+            select(_callback.c.id)
+            .join(_audit, _audit.c.id == _callback.c.audit_id)
+            .where(_audit.c.factory_id == factory_id, _callback.c.state == CallbackState.SCHEDULED)
+        ).scalars()
+        ids = list(waiting)
+        for callback_id in ids:
+            settle.replan(connection, callback_id, now)
+    return len(ids)
+
+
+def _put(connection: Connection, factory_id: str, shifts: Iterable[Shift]) -> None:
+    connection.execute(delete(_shift).where(_shift.c.factory_id == factory_id))
+    rows = [
+        {
+            "id": new_id(),
+            "factory_id": factory_id,
+            "days": " ".join(WEEK[day] for day in sorted(shift.days)),
+            "begins": shift.begins,
+            "ends": shift.ends,
+            "valid_from": shift.valid_from,
+            "valid_until": shift.valid_until,
+        }
+        for shift in shifts
+    ]
+    if rows:
+        connection.execute(insert(_shift), rows)

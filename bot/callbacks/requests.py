@@ -1,0 +1,138 @@
+"""What the planner must know of a callback, read from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select
+
+from bot.callbacks import caps
+from bot.callbacks.plan import GiveUp, Request
+from bot.callbacks.policy import Policy, from_json
+from bot.callbacks.preference import parse, repeated
+from bot.callbacks.shifts import WEEK, Shift
+from bot.callbacks.states import AUDIT, AttemptState, Disposition
+from bot.messages import Channel
+from bot.storage.tables import Attempt, Audit, Callback, Client, CohortMember, table
+from bot.storage.tables import Shift as ShiftRow
+from bot.storage.types import AnyRow, AnySelect
+
+_attempt = table(Attempt)
+_callback = table(Callback)
+_audit = table(Audit)
+_client = table(Client)
+_member = table(CohortMember)
+_shift = table(ShiftRow)
+
+COMPARISON = "comparison"
+
+
+@dataclass(frozen=True, slots=True)
+class Considerations:
+    """A callback's row (see :func:`columns`), its client's policy, and the request that follows from both."""
+
+    row: AnyRow
+    policy: Policy
+    request: Request
+
+
+def columns() -> AnySelect:
+    """The columns of a callback with what counts of its audit, its client and its worker."""
+    return (
+        select(
+            _callback,
+            _client.c.id.label("client_id"),
+            _client.c.policy,
+            _audit.c.factory_id,
+            _audit.c.audit_date,
+            _member.c.row_key,
+            _member.c.role,
+            _member.c.consent,
+            _member.c.preference.label("registered"),
+            _member.c.channel.label("registered_channel"),
+            _member.c.address_id.label("registered_address_id"),
+        )
+        .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
+        .outerjoin(_client, _client.c.id == _audit.c.client_id)
+        .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
+    )
+
+
+def read(connection: Connection, callback_id: str, now: datetime) -> Considerations:
+    """Everything that counts for one callback at ``now``. There must be one of this id."""
+    row = connection.execute(columns().where(_callback.c.id == callback_id)).one()
+    policy = policy_for(row, from_json(row.policy))
+    tried = connection.execute(tries().where(_attempt.c.callback_id == callback_id)).all()
+    request = build(row, policy, tried, shifts_of(connection, [row.factory_id]).get(row.factory_id, ()))
+    if row.kind == AUDIT:
+        request = replace(request, held_until=caps.held_until(connection, row.client_id, policy, now))
+    return Considerations(row, policy, request)
+
+
+def policy_for(row: AnyRow, policy: Policy) -> Policy:
+    """A client's policy as it holds for one callback: once an opening in writing takes the place of calls, their
+    number no longer counts.
+    """
+    return replace(policy, max_attempts=None) if row.instead else policy
+
+
+def tries() -> AnySelect:
+    """The spent attempts: when they began, where, and how they came out."""
+    return select(
+        _attempt.c.callback_id, _attempt.c.claimed_at, _attempt.c.channel, _attempt.c.disposition
+    ).where(_attempt.c.state == AttemptState.SETTLED, _attempt.c.disposition != Disposition.RELEASED)
+
+
+def shifts_of(connection: Connection, factory_ids: Iterable[str | None]) -> dict[str, tuple[Shift, ...]]:
+    """The shifts of factories, by id; a factory without any is left out."""
+    known = [each for each in factory_ids if each]
+    if not known:
+        return {}
+    found: dict[str, tuple[Shift, ...]] = {}
+    query = select(_shift).where(_shift.c.factory_id.in_(known)).order_by(_shift.c.id)
+    for row in connection.execute(query):
+        days = frozenset(WEEK.index(day) for day in row.days.split())
+        shift = Shift(days, row.begins, row.ends, row.valid_from, row.valid_until)
+        found[row.factory_id] = (*found.get(row.factory_id, ()), shift)
+    return found
+
+
+def build(row: AnyRow, policy: Policy, tried: Iterable[AnyRow], shifts: tuple[Shift, ...]) -> Request:
+    """The request of a callback, from its row, its spent attempts and the shifts of its factory. Pure."""
+    attempts = list(tried)
+    dispositions = [attempt.disposition for attempt in attempts]
+    return Request(
+        preference=parse(row.preference) if row.preference else None,
+        timezone=ZoneInfo(row.timezone),
+        country=row.country,
+        region=row.region,
+        first_day=row.first_day,
+        last_day=row.last_day,
+        attempts=tuple(attempt.claimed_at for attempt in attempts),
+        third_party=dispositions.count(Disposition.THIRD_PARTY),
+        unverified=dispositions.count(Disposition.UNVERIFIED),
+        stop=_stop(row, policy, attempts),
+        chosen=_chose(row),
+        shifts=shifts,
+    )
+
+
+def _stop(row: AnyRow, policy: Policy, attempts: list[AnyRow]) -> GiveUp | None:
+    if row.role == COMPARISON and not (policy.calls_comparison(row.row_key) or attempts):
+        return GiveUp.NOT_IN_SAMPLE
+    if row.instead and any(attempt.channel != Channel.VOICE for attempt in attempts):
+        return GiveUp.ATTEMPTS_USED
+    return None
+
+
+def _chose(row: AnyRow) -> bool:
+    """Whether the worker named her windows: at the interview, or in a talk with us. Of somebody who was not
+    interviewed the upload states a window that nobody asked her for.
+    """
+    if row.kind != AUDIT or row.role != COMPARISON:
+        return True
+    stated = {row.registered, str(repeated(parse(row.registered), row.country))}
+    return row.preference not in stated
