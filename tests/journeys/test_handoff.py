@@ -13,7 +13,7 @@ from bot.storage import tables
 from tests.journeys.test_hotline import WORKER, write
 from tests.journeys.world import World
 
-ASKED = ("hello", "1", "1", "person")
+ASKED = ("hello", "English", "1", "person")
 
 
 def answer(world: World, text: str) -> None:

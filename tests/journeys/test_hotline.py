@@ -55,7 +55,7 @@ def test_a_language_that_is_not_clear_is_asked_for(sqlite_world: World, text: st
 
 
 def test_a_talk_in_writing_becomes_a_case_and_a_callback_with_her_own_code(world: World) -> None:
-    write(world, "hello", "1", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes")
+    write(world, "hello", "English", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes")
     told = write(world, "48213", "4")
     assert "A person will read what you told us." in told[-1]
     (case,) = world.rows(tables.Case)
@@ -84,7 +84,7 @@ YES = [
 
 def test_her_code_is_needed_when_we_call(sqlite_world: World) -> None:
     world = sqlite_world
-    write(world, "hello", "1", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes", "48213", "4")
+    write(world, "hello", "English", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes", "48213", "4")
     script = {"steps": [{"keys": "1"}, {"keys": "48214#"}, {"keys": "48214#"}], "then": "silent"}
     world.network.script(WORKER, script)
     world.at("2026-03-02T18:01:00+07:00")
@@ -231,7 +231,7 @@ def test_a_withheld_caller_is_promised_no_call_that_nobody_can_make(sqlite_world
 
 
 def test_a_caller_chooses_a_code_and_is_called_back(world: World) -> None:
-    pressed = ("1", "1", "2", "1", "2", "2", "2", "2", "1", "1", "5566#", "4")
+    pressed = ("2", "1", "2", "1", "2", "2", "2", "2", "1", "1", "5566#", "4")
     call = ring(world, keyed(*pressed))
     assert any("Please choose a code" in text for text in heard(call))
     assert world.callback()["preference"] == "evening"
