@@ -56,7 +56,9 @@ def own_talk(connection: Connection, staff_id: str) -> OwnTalk | None:
     """The transfer of an agent at this moment; None while nobody is hers. No log is kept of this reading: it
     tells nothing but a language."""
     mine = select(_transfer).where(_transfer.c.agent_id == staff_id, _transfer.c.wrapped_up_at.is_(None))
-    row = connection.execute(mine.order_by(_transfer.c.id.desc()).limit(1)).one_or_none()
+    is_over = _transfer.c.state == TransferState.ENDED
+    newest = mine.order_by(is_over, _transfer.c.ended_at.desc(), _transfer.c.id.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
     state = agents.state_of(connection, staff_id)
     if row is None or state not in (AgentState.RINGING, AgentState.TALKING, AgentState.WRAP_UP):
         return None

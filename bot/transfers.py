@@ -25,7 +25,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from bot import agents
 from bot.agents import AgentState
@@ -83,6 +94,8 @@ class TransferOutcome(StrEnum):
 
 
 _S = TransferState
+_IS_OPEN: Final[ColumnElement[bool]] = _transfer.c.state != literal_column("'ended'")
+"""What the index of open transfers holds, in its own words, so that a search need not read all that ever were."""
 IN_LINE: Final = (_S.WAITING, _S.MATCHED, _S.RINGING)
 """The states of a caller whom no agent has taken."""
 
@@ -186,7 +199,7 @@ def position(connection: Connection, row: AnyRow, wall: datetime) -> int:
         connection.execute(
             select(func.count())
             .select_from(_transfer)
-            .where(_transfer.c.state.in_(IN_LINE), _transfer.c.language.in_(reach), earlier)
+            .where(_IS_OPEN, _transfer.c.state.in_(IN_LINE), _transfer.c.language.in_(reach), earlier)
         ).scalar_one()
     )
 
@@ -240,7 +253,7 @@ def _waiting(connection: Connection) -> list[AnyRow]:
     return list(
         connection.execute(
             select(_transfer.c.id, _transfer.c.language, _transfer.c.waiting_since)
-            .where(_transfer.c.state == _S.WAITING)
+            .where(_IS_OPEN, _transfer.c.state == _S.WAITING)
             .order_by(_transfer.c.waiting_since, _transfer.c.id)
             .limit(_BATCH)
             .with_for_update(skip_locked=True)
@@ -252,7 +265,7 @@ def _rematch(connection: Connection, now: datetime, wall: datetime, longest: tim
     """Reserved agents whose job was lost, or could not ring: it is handed out again, while her time lasts."""
     due = (
         select(_transfer)
-        .where(_transfer.c.state == _S.MATCHED, _transfer.c.lease_until <= wall)
+        .where(_IS_OPEN, _transfer.c.state == _S.MATCHED, _transfer.c.lease_until <= wall)
         .with_for_update(skip_locked=True)
     )
     again = []
@@ -463,7 +476,7 @@ def to_look_after(database: Database, now: datetime, wall: datetime) -> list[str
     with database.write() as connection:
         silent = connection.execute(
             select(_transfer.c.id, _transfer.c.ring)
-            .where(_transfer.c.state == _S.RINGING, _transfer.c.lease_until <= wall)
+            .where(_IS_OPEN, _transfer.c.state == _S.RINGING, _transfer.c.lease_until <= wall)
             .with_for_update(skip_locked=True)
         ).all()
         for row in silent:
@@ -475,7 +488,7 @@ def to_look_after(database: Database, now: datetime, wall: datetime) -> list[str
 def _take(database: Database, which: ColumnElement[bool], wall: datetime, lease: timedelta) -> list[str]:
     due = (
         select(_transfer.c.id)
-        .where(which, _transfer.c.lease_until <= wall)
+        .where(_IS_OPEN, which, _transfer.c.lease_until <= wall)
         .limit(_BATCH)
         .with_for_update(skip_locked=True)
     )
@@ -545,7 +558,7 @@ def line(connection: Connection) -> tuple[Waiting, ...]:
     """Who waits or talks, whoever came first first."""
     rows = connection.execute(
         select(_transfer.c.language, _transfer.c.state, _transfer.c.waiting_since)
-        .where(_transfer.c.state.in_((*IN_LINE, _S.TALKING)))
+        .where(_IS_OPEN, _transfer.c.state.in_((*IN_LINE, _S.TALKING)))
         .order_by(_transfer.c.waiting_since, _transfer.c.id)
     )
     return tuple(Waiting(row.language, TransferState(row.state), row.waiting_since) for row in rows)
@@ -555,7 +568,7 @@ def line(connection: Connection) -> tuple[Waiting, ...]:
 
 
 def _anything(connection: Connection, states: Collection[TransferState]) -> bool:
-    query = select(_transfer.c.id).where(_transfer.c.state != _S.ENDED, _transfer.c.state.in_(states))
+    query = select(_transfer.c.id).where(_IS_OPEN, _transfer.c.state.in_(states))
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -596,19 +609,23 @@ def _legs_of(row: AnyRow) -> Legs:
 
 def _part(connection: Connection, row: AnyRow, now: datetime) -> None:
     """The agent's telephone is free again, after her caller was off the line before."""
-    if row.answered_at is not None:
-        agents.move(connection, row.agent_id, AgentState.WRAP_UP, {AgentState.TALKING}, now)
+    talker = row.agent_id if row.answered_at is not None else None
+    if talker is not None:
+        agents.move(connection, talker, AgentState.WRAP_UP, {AgentState.TALKING}, now)
     else:
         reserved = {AgentState.RINGING, AgentState.TALKING}
         agents.move(connection, row.agent_id, AgentState.FREE, reserved, now)
-    _move(connection, row.id, _S.ENDED, (_S.PARTING,), ended_at=row.ended_at or now)
+    _move(connection, row.id, _S.ENDED, (_S.PARTING,), agent_id=talker, ended_at=row.ended_at or now)
 
 
 def _end(connection: Connection, row: AnyRow, outcome: str, now: datetime) -> None:
     """The caller is off the line, and no telephone of an agent has anything to do with her any more."""
-    _move(connection, row.id, _S.ENDED, (row.state,), outcome=outcome, ended_at=row.ended_at or now)
+    talker = row.agent_id
     if row.state == _S.MATCHED:
-        agents.move(connection, row.agent_id, AgentState.FREE, {AgentState.RINGING}, now)
+        agents.move(connection, talker, AgentState.FREE, {AgentState.RINGING}, now)
+        talker = None
+    ended_at = row.ended_at or now
+    _move(connection, row.id, _S.ENDED, (row.state,), agent_id=talker, outcome=outcome, ended_at=ended_at)
 
 
 def _move(

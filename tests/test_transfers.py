@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from bot import agents, transfers
+from bot import agents, talks, transfers
 from bot.agents import AgentState
 from bot.clock import FrozenClock, wall_time
 from bot.errors import InputError
@@ -244,6 +244,26 @@ def test_who_waits_already_keeps_her_place(hall: Hall) -> None:
     with hall.database.write() as connection:
         transfers.open_line(connection, caller, "en", hall.clock.now(), wall_time())
     assert hall.of(caller) == before
+
+
+def test_an_agent_sees_who_rings_now_and_not_who_left_before(desk: Hall) -> None:
+    agent = desk.agent("en")
+    first = desk.caller()
+    with desk.database.write() as connection:
+        agents.go(connection, agent, desk.clock.now())
+    second = desk.caller()
+    desk.leave(first)
+    later = desk.caller()
+    with desk.database.write() as connection:
+        agents.come(connection, agent, desk.clock.now())
+    desk.match()
+    desk.leave(second)
+    desk.match()
+    with desk.database.read() as connection:
+        mine = talks.own_talk(connection, agent)
+    assert mine is not None
+    assert mine.transfer_id == desk.of(later).id
+    assert desk.of(second).agent_id is None
 
 
 # --- agents ---------------------------------------------------------------------------------------
