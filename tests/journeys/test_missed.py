@@ -79,7 +79,7 @@ def test_a_missed_call_is_refused_and_returned_at_once(world: World) -> None:
     assert miss(world)["status"] == "busy"
     (call,) = rung(world)
     assert call["to"] == WORKER
-    assert call["status"] == "completed"
+    assert heard(call)[0] == "Hello. Is this a good time?"
     assert kinds(world) == ["missed"]
     assert {row.flow for row in world.rows(tables.Conversation)} == {"hotline"}
 
