@@ -22,6 +22,8 @@ from bot import processes
 from bot.errors import ConfigurationError, FlowError, InputError, NotFound, VoicebackError
 
 if TYPE_CHECKING:
+    from bot.callbacks.policy import Policy
+    from bot.callbacks.preview import Preview
     from bot.flow.library import Library
     from bot.flow.model import Flow
     from bot.roster import Member, Newcomer
@@ -400,23 +402,94 @@ def policy_show(client: str) -> None:
     click.echo(yaml.safe_dump(to_mapping(found), sort_keys=False).rstrip())
 
 
+@policy.command("preview")
+@click.argument("client")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_json_option
+def policy_preview(client: str, file: Path, as_json: bool) -> None:
+    """What a policy would do: these workers, these instants, beside the present plan. Changes nothing."""
+    from bot.callbacks import policies, preview
+    from bot.callbacks.policy import from_mapping
+
+    service = _service()
+    other = from_mapping(_yaml(file) or {})
+    policies.check_numbers(other, service.settings)
+    now = service.clock.now()
+    with service.database.read() as connection:
+        held = policies.held(connection, client)
+        registered = preview.read(connection, held.client_id, now)
+    compared = preview.compare(registered, held.policy, other, now)
+    if as_json:
+        _print_json(compared.as_data(other))
+    else:
+        _print_preview(compared, other)
+
+
 @policy.command("set")
 @click.argument("client")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def policy_set(client: str, file: Path) -> None:
     """Give a client a policy from a YAML file; callbacks that nobody has dialled are planned anew."""
-    import yaml
-
     from bot.callbacks import policies
     from bot.callbacks.policy import from_mapping
 
-    try:
-        mapping = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise InputError(f"{file.name} is not YAML") from None
     service = _service()
-    changed = policies.set_for_client(service, client, from_mapping(mapping or {}))
+    changed = policies.set_for_client(service, client, from_mapping(_yaml(file) or {}))
     click.echo(f"policy of the client is set; {changed} callbacks planned anew")
+
+
+@policy.command("undo")
+@click.argument("client")
+def policy_undo(client: str) -> None:
+    """Give a client the policy back that it had before the last change; again undoes that."""
+    from bot.callbacks import policies
+
+    policies.take_back(_service(), client)
+    click.echo("the policy before the last change holds again")
+
+
+@cli.group()
+def factories() -> None:
+    """Factories, and the hours in which nobody there is called."""
+
+
+@factories.command("list")
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 100_000))
+@_json_option
+def factories_list(limit: int, as_json: bool) -> None:
+    """Every factory with its client, its country and its shifts."""
+    from bot.audits import factories as factories_
+    from bot.callbacks.shifts import to_list
+
+    with _service().database.read() as connection:
+        found = factories_.listed(connection, limit)
+    if as_json:
+        _print_json([vars_of(each) | {"shifts": to_list(each.shifts)} for each in found])
+        return
+    for each in found:
+        click.echo(f"{each.id}  {each.client}  {each.name}  {each.country}  {len(each.shifts)} shifts")
+    if not found:
+        click.echo("there are no factories yet")
+
+
+@factories.command("shifts")
+@click.argument("factory")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def factories_shifts(factory: str, file: Path | None) -> None:
+    """Print the shifts of a factory (by name or id) as YAML, or take them from a file."""
+    import yaml
+
+    from bot.audits import factories as factories_
+    from bot.callbacks.shifts import from_list, to_list
+
+    service = _service()
+    if file is None:
+        with service.database.read() as connection:
+            found = factories_.find(connection, factory)
+        click.echo(yaml.safe_dump(to_list(found.shifts), sort_keys=False).rstrip())
+        return
+    changed = factories_.set_shifts(service, factory, from_list(_yaml(file) or []))
+    click.echo(f"shifts of the factory are set; {changed} callbacks planned anew")
 
 
 # --- time, languages --------------------------------------------------------------------------
@@ -712,6 +785,34 @@ def vars_of(finding: Any) -> dict[str, object]:
 
 def _print_json(data: object) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+def _yaml(file: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{file.name} is not YAML") from None
+
+
+def _print_preview(compared: Preview, policy: Policy) -> None:
+    """Counts first, then each worker's instant on her own clock."""
+    planned = compared.planned()
+    click.echo(f"{compared.workers()} workers, {len(planned)} calls")
+    for day, number in compared.days(policy).items():
+        click.echo(f"    {day}  {number}")
+    for reason, number in compared.given_up().items():
+        click.echo(f"    not called: {reason}  {number}")
+    changes = ", ".join(f"{number} {change}" for change, number in compared.changes().items())
+    click.echo(f"beside the present plan: {changes}")
+    for each, call in planned:
+        local = call.due_at.astimezone(ZoneInfo(each.line.zone))
+        perhaps = "" if each.line.sure else "  if nothing speaks against it"
+        click.echo(
+            f"{each.line.member_id}  round {each.line.round}  {local:%Y-%m-%d %H:%M} {each.line.zone}"
+            f"  {each.change}{perhaps}"
+        )
 
 
 def _print_callbacks(found: list[dict[str, Any]], as_json: bool, empty: str) -> None:

@@ -182,6 +182,11 @@ _MAY_COME_BACK: Final = (*rounds.NOT_REACHED, GiveUp.NOT_IN_SAMPLE, rounds.NO_RO
 """Reasons that another policy may take away. A worker's own word is not among them."""
 
 
+def may_come_back(reason: str | None) -> bool:
+    """Whether a callback that was given up for a reason, and that nobody dialled, follows a new policy."""
+    return reason is None or reason in _MAY_COME_BACK
+
+
 def _unknown(connection: Connection, name: str) -> InputError:
     names = [known for _, known in clients(connection, 1000)]
     close = get_close_matches(name, names, n=1)

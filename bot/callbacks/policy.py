@@ -99,6 +99,8 @@ class Round:
 
 DEFAULT_ROUNDS = (Round(30, 35), Round(90, 95))
 """The later rounds of a policy that names none (domain practice: T+5 to 10, T+30, T+90)."""
+MOST_ROUNDS = 12
+"""Rounds of one policy, the first one included."""
 REST_OF_THE_WORLD = "*"
 """In ``caller_id``, the countries that are not named."""
 
@@ -149,6 +151,8 @@ class Policy:
         _whole("unverified_limit", self.unverified_limit, 1, 100)
         if isinstance(self.spacing_hours, bool) or not 0 <= self.spacing_hours <= 24 * 31:
             raise InputError("spacing_hours must be a number of hours from 0 to 744.", code="value")
+        if len(self.rounds) >= MOST_ROUNDS:
+            raise InputError(f"rounds: at most {MOST_ROUNDS - 1} later rounds.", code="value")
         for before, after in zip((first, *self.rounds), self.rounds, strict=False):
             if after.first_call_day <= before.last_call_day:
                 raise InputError(
