@@ -227,6 +227,16 @@ class Callback(Row, table=True):
             sqlite_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
             postgresql_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
         ),
+        Index(
+            "callback_untallied",
+            "id",
+            sqlite_where=text(
+                "state NOT IN ('scheduled', 'dialling') AND (tallied IS NULL OR tallied <> state)"
+            ),
+            postgresql_where=text(
+                "state NOT IN ('scheduled', 'dialling') AND (tallied IS NULL OR tallied <> state)"
+            ),
+        ),
     )
     id: str = _id()
     contact_id: str = _ref("contact.id", index=True)
@@ -239,6 +249,8 @@ class Callback(Row, table=True):
     round: int = 1
     followed: bool | None = None
     """After its end: whether the next round's callback was looked for (:mod:`bot.callbacks.rounds`)."""
+    tallied: str | None = Field(default=None, max_length=16)
+    """The end under which it was counted (:mod:`bot.tally`)."""
     instead: bool | None = None
     """Calls have failed, and one opening in writing takes their place."""
     continues_id: str | None = Field(default=None, max_length=ID)
@@ -273,6 +285,12 @@ class Attempt(Row, table=True):
             sqlite_where=text("state <> 'settled'"),
             postgresql_where=text("state <> 'settled'"),
         ),
+        Index(
+            "attempt_untallied",
+            "id",
+            sqlite_where=text("state = 'settled' AND tallied IS NULL"),
+            postgresql_where=text("state = 'settled' AND tallied IS NULL"),
+        ),
     )
     id: str = _id()
     callback_id: str = _ref("callback.id")
@@ -286,9 +304,13 @@ class Attempt(Row, table=True):
     answered_by: str | None = Field(default=None, max_length=32)
     code: str | None = Field(default=None, max_length=16)
     """SIP code or the provider's error code."""
+    due_at: datetime | None = _at(nullable=True)
+    """When the callback was due; None of a talk that the worker began."""
     window_end: datetime = _at()
     lease_until: datetime = _at()
     """Wall time until which the present state may last before the clock looks after it."""
+    tallied: bool | None = None
+    """Whether it was counted (:mod:`bot.tally`)."""
     claimed_at: datetime = _at()
     counted_on: date | None = None
     """The day whose cap it has used a place of; None if its client has none."""
@@ -793,6 +815,40 @@ class Incident(Row, table=True):
     first_at: datetime = _at()
     last_at: datetime = _at()
     resolved_at: datetime | None = _at(nullable=True)
+
+
+class Tally(Row, table=True):
+    """How often something happened on a day (UTC), for one client; counted once when it happens (:mod:`bot.tally`)."""
+
+    day: date = Field(primary_key=True)
+    """1970-01-01 holds the sum over all days."""
+    client_id: str = Field(primary_key=True, max_length=ID)
+    """``-`` where no client is known: who asked for a call on the hotline."""
+    what: str = Field(primary_key=True, max_length=16)
+    code: str = Field(primary_key=True, max_length=48)
+    number: int = Field(default=0, sa_type=BigInteger)
+
+
+class Reading(Row, table=True):
+    """A number of this moment, read once a minute and kept for a day (:mod:`bot.watch`)."""
+
+    name: str = Field(primary_key=True, max_length=48)
+    at: datetime = Field(primary_key=True, sa_type=UTCDateTime)
+    value: float
+
+
+class Trouble(Row, table=True):
+    """A provider did not take something, or said later that it failed; kept for a day (:mod:`bot.troubles`)."""
+
+    __table_args__ = (Index("trouble_at", "at"),)
+    id: str = _id()
+    at: datetime = _at()
+    channel: str = Field(max_length=16)
+    line: str = Field(max_length=ID)
+    """Which number of ours: the country for which it is set, or ``*``."""
+    code: str = Field(max_length=24)
+    ours: bool
+    """Whether it is about us and not about the worker's own telephone."""
 
 
 class Heartbeat(Row, table=True):
