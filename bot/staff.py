@@ -98,6 +98,12 @@ POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
         "console.agent_wrap_up": _AGENTS,
         "console.line": _SUPERVISORS,
         "console.callbacks": _SUPERVISORS,
+        # Supervisors answer for when workers are called; administrators keep the machines.
+        "console.policies": _SUPERVISORS,
+        "console.policy": _SUPERVISORS,
+        "console.policy_look": _SUPERVISORS,
+        "console.policy_save": _SUPERVISORS,
+        "console.policy_undo": _SUPERVISORS,
         "console.account": _STAFF,
         "console.account_password": _STAFF,
         "console.staff": _ADMINS,

@@ -20,6 +20,7 @@ from console import (
     line,
     operations,
     pages,
+    policies,
     recordings,
     roster,
     signing,
@@ -90,6 +91,12 @@ def _door() -> Blueprint:
     door.add_url_rule(f"{talk}/wrap-up", "agent_wrap_up", agents.wrap_up, methods=post)
     door.add_url_rule("/line", "line", line.show, methods=get)
     door.add_url_rule("/callbacks", "callbacks", callbacks.show, methods=get)
+    door.add_url_rule("/policies", "policies", policies.show, methods=get)
+    policy = "/policies/<client_id>"
+    door.add_url_rule(policy, "policy", policies.show_client, methods=get)
+    door.add_url_rule(f"{policy}/preview", "policy_look", policies.look, methods=post)
+    door.add_url_rule(f"{policy}/save", "policy_save", policies.save, methods=post)
+    door.add_url_rule(f"{policy}/undo", "policy_undo", policies.undo, methods=post)
     door.add_url_rule("/operations", "operations", operations.show, methods=get)
     door.add_url_rule(
         "/operations/incidents/<incident_id>/resolve", "incident_resolve", operations.resolve, methods=post

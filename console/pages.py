@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     Destination("console.agent", "My calls"),
     Destination("console.line", "Line"),
     Destination("console.callbacks", "Callbacks"),
+    Destination("console.policies", "Policies"),
     Destination("console.operations", "Operations"),
     Destination("console.staff", "Staff"),
 )

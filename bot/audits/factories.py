@@ -16,6 +16,7 @@ from bot.ids import new_id
 from bot.service import Service
 from bot.storage.tables import Audit, Callback, Client, Factory, table
 from bot.storage.tables import Shift as ShiftRow
+from bot.storage.types import AnySelect
 
 _factory = table(Factory)
 _client = table(Client)
@@ -37,36 +38,26 @@ class Workplace:
 
 def listed(connection: Connection, limit: int) -> list[Workplace]:
     """Factories with their shifts, by client and name."""
-    query = (
-        select(_factory, _client.c.name.label("client"))
-        .join(_client, _client.c.id == _factory.c.client_id)
-        .order_by(_client.c.name, _factory.c.name, _factory.c.country)
-        .limit(limit)
-    )
-    rows = connection.execute(query).all()
-    shifts = requests.shifts_of(connection, [row.id for row in rows])
-    return [Workplace(row.id, row.name, row.country, row.client, shifts.get(row.id, ())) for row in rows]
+    return _found(connection, _in_order().limit(limit))
+
+
+def of_client(connection: Connection, client_id: str, limit: int) -> list[Workplace]:
+    """The factories of one client with their shifts, by name."""
+    return _found(connection, _in_order().where(_factory.c.client_id == client_id).limit(limit))
 
 
 def find(connection: Connection, name: str) -> Workplace:
     """The factory of a name, or of an id. Raises :class:`InputError` if there is none, or more than one."""
-    query = (
-        select(_factory, _client.c.name.label("client"))
-        .join(_client, _client.c.id == _factory.c.client_id)
-        .where(or_(_factory.c.name == name, _factory.c.id == name))
-    )
-    rows = connection.execute(query).all()
-    if len(rows) > 1:
-        ids = ", ".join(row.id for row in rows[:10])
-        raise InputError(f"{len(rows)} factories have this name; give one of their ids: {ids}.", code="many")
-    if not rows:
+    found = _found(connection, _in_order().where(or_(_factory.c.name == name, _factory.c.id == name)))
+    if len(found) > 1:
+        ids = ", ".join(each.id for each in found[:10])
+        raise InputError(f"{len(found)} factories have this name; give one of their ids: {ids}.", code="many")
+    if not found:
         names = list(connection.execute(select(_factory.c.name).limit(1000)).scalars())
         close = get_close_matches(name, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else " Factories come with their first audit."
         raise InputError(f"there is no such factory.{hint}", code="unknown_factory")
-    (row,) = rows
-    shifts = requests.shifts_of(connection, [row.id])
-    return Workplace(row.id, row.name, row.country, row.client, shifts.get(row.id, ()))
+    return found[0]
 
 
 def set_shifts(service: Service, name: str, shifts: Iterable[Shift]) -> int:
@@ -87,6 +78,20 @@ def set_shifts(service: Service, name: str, shifts: Iterable[Shift]) -> int:
         for callback_id in ids:
             settle.replan(connection, callback_id, now)
     return len(ids)
+
+
+def _in_order() -> AnySelect:
+    return (
+        select(_factory, _client.c.name.label("client"))
+        .join(_client, _client.c.id == _factory.c.client_id)
+        .order_by(_client.c.name, _factory.c.name, _factory.c.country)
+    )
+
+
+def _found(connection: Connection, query: AnySelect) -> list[Workplace]:
+    rows = connection.execute(query).all()
+    shifts = requests.shifts_of(connection, [row.id for row in rows])
+    return [Workplace(row.id, row.name, row.country, row.client, shifts.get(row.id, ())) for row in rows]
 
 
 def _put(connection: Connection, factory_id: str, shifts: Iterable[Shift]) -> None:

@@ -38,6 +38,17 @@ class Shift:
     valid_until: date | None = None
     """The last day on which it begins."""
 
+    def words(self) -> str:
+        """How people read it: ``Mon Tue 07:00-16:00, from 2026-03-01``."""
+        days = (
+            "Every day"
+            if len(self.days) == len(WEEK)
+            else " ".join(WEEK[day].title() for day in sorted(self.days))
+        )
+        since = f", from {self.valid_from}" if self.valid_from else ""
+        until = f", until {self.valid_until}" if self.valid_until else ""
+        return f"{days} {self.begins:%H:%M}-{self.ends:%H:%M}{since}{until}"
+
     def on(self, day: date) -> bool:
         """Whether it begins on a day."""
         return (

@@ -35,6 +35,7 @@ def path_of(rule: Rule, case: Planted) -> str:
         "incident_id": "0" * 32,
         "transfer_id": "0" * 32,
         "staff_id": "0" * 32,
+        "client_id": "0" * 32,
         "filename": "console.css",
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: known[found[1]], rule.rule)
