@@ -146,7 +146,7 @@ def talk_with_an_agent(at: Station) -> None:
     with at.service.database.write() as connection:
         (me,) = connection.execute(select(_staff.c.id).where(_staff.c.name == "agent")).scalars()
         agents.set_phone_and_languages(
-            connection, at.service.sealer, me, phone=AGENT, languages=["en"], now=now
+            connection, at.service.sealer, me, phone=AGENT, languages=["en", "id"], now=now
         )
         session = {"id": new_id(), "staff_id": me, "data": "{}", "created_at": wall, "seen_at": wall}
         connection.execute(insert(tables.table(tables.StaffSession)).values(session))
