@@ -55,8 +55,8 @@ types: setup ## Strict types
 flows-check: setup ## Flows and translations
 	$(BIN)/voiceback flows check
 
-unit: setup ## The tests; PYTEST="tests/flow -x" runs a part of them
-	$(BIN)/python -m pytest $(PYTEST)
+unit: setup ## The tests, on two cores; PYTEST="tests/flow -x" runs a part of them
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 lock: setup ## Resolve the locks anew; UPGRADE=--upgrade takes the newest versions
 	echo uv | $(BIN)/python -m uv --no-config --system-certs pip compile --quiet --universal --python-version 3.11 \
