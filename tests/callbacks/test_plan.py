@@ -23,8 +23,9 @@ from bot.callbacks.plan import (
     is_public_holiday,
     plan,
 )
-from bot.callbacks.policy import Policy
+from bot.callbacks.policy import Policy, Shifts
 from bot.callbacks.preference import Preference, parse, windows
+from bot.callbacks.shifts import Shift
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 FIRST, LAST = date(2026, 5, 6), date(2026, 5, 11)  # a Wednesday to a Monday
@@ -182,6 +183,44 @@ def test_holidays_of_a_region_are_known_by_code_and_by_name() -> None:
     assert not is_public_holiday(new_year, "ZZ", "nowhere")
 
 
+# --- shifts and the cap --------------------------------------------------------------------------
+
+DAY_SHIFT = (Shift(frozenset(range(5)), time(7), time(16)),)
+
+
+def test_a_window_that_nobody_asked_her_for_is_cut_by_the_shift() -> None:
+    assert due(request("afternoon", shifts=DAY_SHIFT), hanoi(1, 9)) == hanoi(6, 13)
+    others = request("afternoon", shifts=DAY_SHIFT, chosen=False)
+    assert due(others, hanoi(1, 9)) == hanoi(6, 16)
+    assert due(request("afternoon", shifts=DAY_SHIFT), hanoi(1, 9), Policy(shifts=Shifts.ALWAYS)) == hanoi(
+        6, 16
+    )
+    assert due(request(None, shifts=DAY_SHIFT), hanoi(6, 9)) == hanoi(6, 16)
+
+
+def test_a_day_whose_windows_lie_in_a_shift_is_told() -> None:
+    made = request("morning", shifts=DAY_SHIFT, chosen=False)
+    told = explain(made, UNHURRIED, hanoi(1, 9))
+    codes = [day.code for day in told.days]
+    assert codes[:3] == [DayCode.IN_SHIFT] * 3
+    assert codes[3] is DayCode.TAKEN, "a Saturday"
+
+
+def test_a_night_shift_belongs_to_the_day_on_which_it_begins() -> None:
+    night = (Shift(frozenset({4}), time(22), time(6)),)  # Friday, 8 May
+    made = request(None, shifts=night, first_day=date(2026, 5, 9))
+    early = Policy(quiet_from=time(23), quiet_until=time(5))
+    assert due(made, hanoi(9, 5, 10), early) == hanoi(9, 6)
+    assert due(replace(made, first_day=date(2026, 5, 10)), hanoi(10, 5, 10), early) == hanoi(10, 5, 10)
+
+
+def test_a_full_day_moves_a_call_to_the_next_allowed_instant() -> None:
+    held = request("evening", held_until=hanoi(7, 7))
+    assert due(held, hanoi(6, 18, 30)) == hanoi(7, 18)
+    assert explain(held, UNHURRIED, hanoi(6, 18, 30)).days[0].code is DayCode.CAP_USED
+    assert given_up(replace(held, held_until=hanoi(12, 7)), hanoi(11, 19)) is GiveUp.DAILY_CAP
+
+
 # --- the explanation ----------------------------------------------------------------------------
 
 
@@ -229,11 +268,21 @@ ZONES = st.sampled_from(
 ).map(ZoneInfo)
 
 
+SHIFTS = st.builds(
+    Shift,
+    days=st.frozensets(st.integers(0, 6), min_size=1),
+    begins=st.sampled_from([time(0), time(6, 30), time(14), time(22)]),
+    ends=st.sampled_from([time(1, 30), time(6, 30), time(12), time(16)]),
+    valid_until=st.none() | st.dates(date(2024, 3, 1), date(2027, 3, 1)),
+)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     first = draw(st.dates(date(2024, 2, 20), date(2027, 2, 20)))
     start = datetime.combine(first, time(), UTC)
     hours = draw(st.lists(st.integers(-48, 24 * 12), max_size=7, unique=True))
+    held = draw(st.none() | st.integers(-24, 24 * 12))
     attempts = [start + timedelta(hours=hour, minutes=draw(st.integers(0, 59))) for hour in hours]
     return Request(
         preference=draw(st.none() | PREFERENCES),
@@ -243,6 +292,9 @@ def requests(draw: st.DrawFn) -> Request:
         last_day=first + timedelta(draw(st.integers(-1, 12))),
         region=draw(st.none() | st.sampled_from(["Johor", "TX", "?"])),
         attempts=tuple(attempts),
+        chosen=draw(st.booleans()),
+        shifts=tuple(draw(st.lists(SHIFTS, max_size=3))),
+        held_until=None if held is None else start + timedelta(hours=held),
     )
 
 
@@ -254,6 +306,7 @@ POLICIES = st.builds(
     quiet_from=st.times().map(lambda at: at.replace(microsecond=0)),
     quiet_until=st.times().map(lambda at: at.replace(microsecond=0)),
     skip_public_holidays=st.booleans(),
+    shifts=st.sampled_from(Shifts),
 )
 
 
@@ -276,6 +329,7 @@ def test_a_call_is_always_in_a_wanted_window_with_margin_and_by_every_rule(
     assert all(verdict.due_at - attempt >= timedelta(hours=policy.spacing_hours) for attempt in made.attempts)
     today = [attempt for attempt in made.attempts if attempt.astimezone(made.timezone).date() == local.date()]
     assert len(today) < policy.attempts_per_day
+    assert made.held_until is None or verdict.due_at >= made.held_until
     if made.preference:
         nearby = [local.date() - timedelta(1), local.date()]
         assert any(
@@ -292,10 +346,54 @@ def test_as_time_goes_on_a_plan_only_moves_forward(
     sooner, later = sorted((data.draw(around(made)), data.draw(around(made))))
     first, second = plan(made, policy, sooner), plan(made, policy, later)
     if isinstance(first, GivenUp):
-        assert second == first
+        # While time goes on and the cap does not, its days pass by.
+        reasons = {first.reason, GiveUp.PERIOD_OVER} if first.reason is GiveUp.DAILY_CAP else {first.reason}
+        assert isinstance(second, GivenUp)
+        assert second.reason in reasons
     elif isinstance(second, Planned):
         assert second.due_at == max(first.due_at, second.due_at)
         assert first.due_at < later or second == first
+
+
+@given(requests(), POLICIES, st.data())
+def test_no_call_begins_in_a_shift_unless_the_worker_chose_the_window(
+    made: Request, policy: Policy, data: st.DataObject
+) -> None:
+    verdict = plan(made, policy, data.draw(around(made)))
+    chose = made.preference is not None and made.chosen and policy.shifts is Shifts.UNLESS_CHOSEN
+    if chose or isinstance(verdict, GivenUp):
+        return
+    at, ring = verdict.due_at, timedelta(minutes=1)
+    for instant in (at, at + ring):
+        local = instant.astimezone(made.timezone)
+        for shift in made.shifts:
+            assert not is_at_work(shift, local), (shift, local)
+
+
+def is_at_work(shift: Shift, local: datetime) -> bool:
+    """What the wall clock says, without the reading of the planner."""
+    today, clock = local.date(), local.time()
+    if shift.begins < shift.ends:
+        return shift.on(today) and shift.begins <= clock < shift.ends
+    return (shift.on(today) and clock >= shift.begins) or (
+        shift.on(today - timedelta(1)) and clock < shift.ends
+    )
+
+
+@given(requests(), POLICIES, st.data())
+def test_a_window_that_the_worker_did_not_choose_keeps_the_quiet_hours(
+    made: Request, policy: Policy, data: st.DataObject
+) -> None:
+    verdict = plan(replace(made, chosen=False), policy, data.draw(around(made)))
+    if isinstance(verdict, GivenUp) or policy.quiet_from <= policy.quiet_until:
+        return
+    clock = verdict.due_at.astimezone(made.timezone).time()
+    if verdict.due_at.astimezone(made.timezone).utcoffset() == offset_at_noon(verdict.due_at, made.timezone):
+        assert policy.quiet_until <= clock < policy.quiet_from
+
+
+def offset_at_noon(instant: datetime, zone: ZoneInfo) -> timedelta | None:
+    return instant.astimezone(zone).replace(hour=12).utcoffset()
 
 
 @given(requests(), POLICIES, st.data(), st.randoms(use_true_random=False))
@@ -330,6 +428,7 @@ def test_the_explanation_agrees_with_the_plan(made: Request, policy: Policy, dat
     reached_the_days = not isinstance(told.verdict, GivenUp) or told.verdict.reason in {
         GiveUp.PERIOD_OVER,
         GiveUp.NO_WINDOW_IN_PERIOD,
+        GiveUp.DAILY_CAP,
     }
     if reached_the_days:
         assert taken == ([told.verdict] if isinstance(told.verdict, Planned) else [])
