@@ -525,6 +525,46 @@ def clock_until(instant: str) -> None:
 
 
 @cli.command()
+@click.option("--workers", type=click.IntRange(1), help="Workers, each one callback. [default: 33760]")
+@click.option("--factories", type=click.IntRange(1), help="Factories, each one audit. [default: 552]")
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="A part of both, where they are not given.",
+)
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650), help="Days of audits.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same people.")
+@click.option("--database-url", help="An empty database instead of SQLite in a folder of its own.")
+@click.option("--keep", is_flag=True, help="Keep the folder and say where it is.")
+@_json_option
+def simulate(
+    workers: int | None,
+    factories: int | None,
+    scale: float,
+    days: int,
+    seed: int,
+    database_url: str | None,
+    keep: bool,
+    as_json: bool,
+) -> int:
+    """Rehearse a client's year with made-up people, in a folder of its own, and count what came out.
+
+    The real web server and workers talk with a make-believe world, under a clock that is moved on whenever nothing
+    is due. Exit code 1 if a promise was broken, 130 if it was interrupted; what was done so far is counted then.
+    """
+    from rehearsal import display
+    from rehearsal.population import FACTORIES, WORKERS, Size
+
+    people = workers or max(1, round(WORKERS * scale))
+    sites = factories or max(1, min(people, round(FACTORIES * scale)))
+    outcome = display.run(Size(people, sites, days), seed, database_url, keep=keep)
+    click.echo(json.dumps(outcome.as_data(), indent=2) if as_json else "\n".join(display.lines(outcome)))
+    return display.exit_code(outcome)
+
+
+@cli.command()
 def detect() -> None:
     """Tell the language of each line of standard input: one BCP-47 code a line, or und."""
     from bot.language import detect as language_of

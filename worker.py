@@ -24,7 +24,6 @@ from bot.service import Service, open_service
 from bot.settings import Settings, load
 from channels.mailbox import Place, Reader
 
-BEAT_SECONDS = 0.5
 JOB_TIMEOUT_SECONDS = 60
 LOOK_SECONDS = 1.0
 """How often a dead child or a dead embedded Redis is looked for."""
@@ -51,7 +50,7 @@ def clock(settings: Settings) -> None:
         except (SQLAlchemyError, RedisError, VoicebackError) as error:
             log.error("beat_failed", error=type(error).__name__)
             jobs = None
-        stop.wait(max(0.0, BEAT_SECONDS - (time.monotonic() - started)))
+        stop.wait(max(0.0, settings.clock_beat_seconds - (time.monotonic() - started)))
 
 
 def _beat(service: Service, jobs: Queue) -> None:

@@ -17,8 +17,9 @@ from sqlmodel import SQLModel
 from benchmarks import contender, report, texting
 from benchmarks.databases import Ground, prepared
 from benchmarks.load import Load, drive, drive_apart
-from benchmarks.serving import CONTENDER, OURS, ROOT, Server, cpu_seconds, serving
+from benchmarks.serving import CONTENDER, OURS, ROOT, Server, serving
 from benchmarks.workers import placed, service_of, settings_of
+from bot.processes import cpu_seconds
 from bot.service import Service
 from bot.storage.database import open_database
 from bot.storage.tables import Conversation, Message, table

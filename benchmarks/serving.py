@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.processes import cpu_seconds
+
 ROOT = Path(__file__).parents[1]
 OURS = ("-m", "cli", "serve")
 CONTENDER = ("-m", "benchmarks.contender")
@@ -60,23 +62,6 @@ def serving(command: tuple[str, ...], settings: dict[str, str], folder: Path) ->
         yield Server(port, process.pid)
     finally:
         _stop(process)
-
-
-def cpu_seconds(process_id: int) -> float:
-    """User and system time of a process and its living and reaped children; 0 where /proc is not there."""
-    total = 0.0
-    waiting = [process_id]
-    while waiting:
-        current = waiting.pop()
-        try:
-            fields = Path(f"/proc/{current}/stat").read_text().rpartition(")")[2].split()
-            for task in Path(f"/proc/{current}/task").iterdir():
-                waiting += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-        # Fields 14 to 17 of proc(5), counted after the name: utime, stime, cutime, cstime.
-        total += sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-    return total
 
 
 def _free_port() -> int:

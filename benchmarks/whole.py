@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from benchmarks.databases import Ground
-from benchmarks.serving import cpu_seconds
+from bot.processes import cpu_seconds
 from channels.telegram import Telegram
 from tests.faults.station import Station, station
 from tests.journeys.world import BOT_TOKEN, HOTLINE, NOTICE, Network, settings_for

@@ -248,6 +248,9 @@ class Settings(BaseSettings):
         description="Hours for which the provider keeps messages and records of calls, so that its reports can "
         "still be matched",
     )
+    clock_beat_seconds: float = Field(
+        0.5, ge=0.02, le=5, description="How often the clock of `voiceback work` looks for what is due"
+    )
     work_processes: int = Field(2, gt=0, description="RQ worker processes that `voiceback work` starts")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -74,6 +74,7 @@ class Switchboard:
     def dial(self, to: str, from_: str, request: dict[str, list[str]]) -> Call:
         """Queue an outbound call with the (already checked) parameters of a REST request."""
         call = Call(new_sid("CA"), "outbound-api", to, from_, request=request)
+        self._world.note_dial(_one(request, "Url") or "")
         live = self._connect(call, self._script_for(to))
         fallback = _one(request, "FallbackUrl")
         if fallback:
@@ -177,7 +178,8 @@ class Switchboard:
         return live
 
     def _script_for(self, number: str) -> Script:
-        return self._world.handset(number).script
+        handset = self._world.handset(number)
+        return handset.script.at_call(handset.rung)
 
     def _connect(self, call: Call, script: Script) -> LiveCall:
         line = Line(self._pace)

@@ -78,6 +78,7 @@ class Control:
         handset = "/sim/handsets/{number}"
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/sim/state", self.state),
+            ("GET", "/sim/tally", self.tally),
             ("GET", "/sim/calls/{sid}", self.call),
             ("GET", "/sim/wait", self.wait),
             ("POST", "/sim/reset", self.reset),
@@ -126,6 +127,17 @@ class Control:
         answer: Json = {part: makers[part]() for part in wanted if part in makers}
         answer["busy"] = self._busy()
         return json_answer(answer)
+
+    async def tally(self, _: web.Request) -> web.Response:
+        """How many calls the customer asked for, how many of them with an address that was used before, and alerts."""
+        counts = self.world.dialled.values()
+        return json_answer(
+            {
+                "calls": sum(counts),
+                "repeated": sum(counts) - len(counts),
+                "alerts": len(self.world.alerts),
+            }
+        )
 
     async def call(self, request: web.Request) -> web.Response:
         """One call with its steps."""

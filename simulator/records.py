@@ -190,6 +190,8 @@ class Handset:
     """When its owner last looked at the calls."""
     call_sid: str | None = None
     calls: list[str] = field(default_factory=list)
+    rung: int = 0
+    """How many calls there were with it, also those that were forgotten since."""
     messages: list[str] = field(default_factory=list)
 
     def notice(self, tab: str) -> None:

@@ -8,6 +8,7 @@ A script is the name of a preset or an object::
         "sip": 404,
         "then": "hangup",
         "hangs_up_after": 20,
+        "before": ["busy", "no-answer"],
         "steps": [
             {"keys": "1"},
             {"pause": 1, "keys": "{pass_word}#"},
@@ -22,7 +23,8 @@ One step is used up by each ``<Gather>`` or ``<Record>`` that is reached, and by
 on the line. A step that has only ``pause`` is joined to the step after it. A ``talk`` holds what is done in a talk,
 one after another; the person then stays until the other hangs up. ``then`` is what happens when no step is left:
 ``hangup``, ``silent``, or ``{"keys": "1"}`` to press the same at every question (in a talk: to say a few words and
-stay). ``{pass_word}`` stands for the handset's own.
+stay). ``{pass_word}`` stands for the handset's own. ``before`` holds what is done at the first calls, one script each
+(without a ``before`` of its own); after them the script itself holds.
 """
 
 from __future__ import annotations
@@ -74,6 +76,11 @@ class Script:
     then: str = "hangup"
     then_keys: str = ""
     hangs_up_after: float | None = None
+    before: tuple[Script, ...] = ()
+
+    def at_call(self, number: int) -> Script:
+        """What is done at the call of that number, counted from 0."""
+        return self.before[number] if number < len(self.before) else self
 
     def to_json(self) -> object:
         """The script as it is written in a configuration: a preset's name, or an object."""
@@ -87,6 +94,7 @@ class Script:
             "steps": [step.to_json() for step in self.steps],
             "then": then,
             "hangs_up_after": self.hangs_up_after,
+            "before": [script.to_json() for script in self.before],
         }
 
 
@@ -132,7 +140,7 @@ def parse_script(data: object) -> Script:
 
 
 def _parse_object(data: Mapping[str, Any], name: str) -> Script:
-    allowed = {"answer", "ring", "sip", "steps", "then", "hangs_up_after"}
+    allowed = {"answer", "ring", "sip", "steps", "then", "hangs_up_after", "before"}
     for key in data:
         if key not in allowed:
             raise ConfigError(f"script: unknown key {key!r}")
@@ -150,7 +158,17 @@ def _parse_object(data: Mapping[str, Any], name: str) -> Script:
         then=then,
         then_keys=then_keys,
         hangs_up_after=None if after is None else _seconds(after, "hangs_up_after"),
+        before=_parse_before(data.get("before", [])),
     )
+
+
+def _parse_before(data: object) -> tuple[Script, ...]:
+    if not isinstance(data, list | tuple):
+        raise ConfigError("script: before must be a list")
+    scripts = tuple(parse_script(row) for row in data)
+    if any(script.before for script in scripts):
+        raise ConfigError("script: a script of before has none of its own")
+    return scripts
 
 
 def _parse_then(then: object) -> tuple[str, str]:

@@ -53,6 +53,8 @@ class World:
         """When a handset last wrote to a number on WhatsApp."""
         self.errors: dict[str, Json] = {}
         self.chats = Chats(config.telegram)
+        self.dialled: dict[str, int] = {}
+        """How many calls the customer asked for, by the address of their first document."""
         self.version = 0
         self._changed: set[asyncio.Event] = set()
         self.furnish()
@@ -73,6 +75,7 @@ class World:
         self.attachments.clear()
         self.deleted.clear()
         self.heard.clear()
+        self.dialled.clear()
         self.alerts.clear()
         self.opted_out.clear()
         self.chats.clear()
@@ -164,10 +167,16 @@ class World:
         self.alerts.append(Alert(code, sid, reason))
         del self.alerts[:-ALERTS_KEPT]
 
+    def note_dial(self, address: str) -> None:
+        """The customer asked for a call whose first document is at ``address``."""
+        self.dialled[address] = self.dialled.get(address, 0) + 1
+
     def keep_call(self, call: Call) -> None:
         """Add a call; the oldest that have ended make room when there are very many."""
         self.calls[call.sid] = call
-        self.handset(call.handset).calls.append(call.sid)
+        handset = self.handset(call.handset)
+        handset.calls.append(call.sid)
+        handset.rung += 1
         if len(self.calls) > self.config.call_limit:
             self._drop_oldest_call()
         self.touch()
