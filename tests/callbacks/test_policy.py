@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 
 import pytest
 import yaml
 
-from bot.callbacks.policy import Mode, Policy, Round, from_mapping, to_mapping
+from bot.callbacks.policy import Mode, Policy, Round, from_json, from_mapping, to_json, to_mapping
 from bot.errors import InputError
 
 
@@ -99,3 +99,96 @@ def test_rounds_are_counted_from_the_audit_day() -> None:
     policy = from_mapping({"rounds": [{"first_call_day": 30, "last_call_day": 35}]})
     assert policy.all_rounds() == (Round(5, 10), Round(30, 35))
     assert policy.all_rounds()[0].days(date(2028, 2, 25)) == (date(2028, 3, 1), date(2028, 3, 6))
+
+
+# --- the rest of the keys -------------------------------------------------------------------------
+
+
+def test_later_rounds_are_looked_for_unless_the_policy_says_none() -> None:
+    assert from_mapping({}).rounds == (Round(30, 35), Round(90, 95))
+    assert from_mapping({"rounds": []}).rounds == ()
+    assert from_mapping({"last_call_day": 60}).rounds == (Round(90, 95),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "daily_cap: 40",
+        "daily_cap: none",
+        "{daily_cap: 40, calendar: Europe/Berlin}",
+        "shifts: always",
+        "comparison: none",
+        "comparison: all",
+        "comparison: 0.25",
+        'caller_id: {id: "+62 21 5550 0001", "*": "+15005550006"}',
+        "channels_when_failing: [sms, whatsapp]",
+        "voicemail: never",
+    ],
+)
+def test_every_other_key_survives_too(text: str) -> None:
+    policy = from_mapping(yaml.safe_load(text))
+    assert from_mapping(to_mapping(policy)) == policy
+    assert from_json(to_json(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"daily_cap": 0},
+        {"daily_cap": "many"},
+        {"calendar": "Atlantis/Capital"},
+        {"shifts": "sometimes"},
+        {"comparison": 1.5},
+        {"comparison": "half"},
+        {"comparison": True},
+        {"caller_id": "+15005550006"},
+        {"caller_id": {"Indonesia": "+15005550006"}},
+        {"caller_id": {"ID": 15005550006}},
+        {"channels_when_failing": ["voice"]},
+        {"channels_when_failing": "sms"},
+        {"channels_when_failing": [["sms"]]},
+        {"voicemail": "after the third attempt"},
+        {"voicemail": None},
+        {"rounds": [{"first_call_day": 20 * n, "last_call_day": 20 * n} for n in range(1, 14)]},
+    ],
+)
+def test_a_value_of_another_key_that_makes_no_sense_is_refused_and_its_key_named(
+    mapping: dict[str, object],
+) -> None:
+    with pytest.raises(InputError) as refused:
+        from_mapping(mapping)
+    assert next(iter(mapping)) in str(refused.value)
+    assert "15005550006" not in str(refused.value)
+
+
+def test_voicemail_can_only_be_never_and_the_reason_is_told() -> None:
+    with pytest.raises(InputError, match="nobody knows who listens"):
+        from_mapping({"voicemail": "neutral"})
+
+
+def test_a_share_of_workers_is_the_same_each_time_and_only_grows() -> None:
+    keys = [f"row-{n}" for n in range(2000)]
+    drawn = [
+        {key for key in keys if Policy(comparison=share).calls_comparison(key)} for share in (0, 0.2, 0.5, 1)
+    ]
+    assert drawn[0] == set()
+    assert drawn[3] == set(keys)
+    assert drawn[1] < drawn[2] < drawn[3]
+    assert 320 <= len(drawn[1]) <= 480
+    assert 920 <= len(drawn[2]) <= 1080
+
+
+def test_a_country_without_a_number_of_its_own_has_the_one_for_the_rest() -> None:
+    policy = from_mapping({"caller_id": {"ID": "+6221", "*": "+1500"}})
+    assert (policy.number_for("ID"), policy.number_for("KE")) == ("+6221", "+1500")
+    assert Policy().number_for("ID") is None
+    assert "6221" not in repr(policy)
+
+
+def test_a_day_of_the_cap_begins_at_midnight_of_the_calendar() -> None:
+    policy = Policy(calendar="America/New_York")
+    before_midnight = datetime(2026, 3, 8, 4, 59, tzinfo=UTC)
+    assert policy.day_of(before_midnight) == date(2026, 3, 7)
+    assert policy.day_after(before_midnight) == datetime(2026, 3, 8, 5, tzinfo=UTC)
+    # On 8 March the clocks are set forward there.
+    assert policy.day_after(policy.day_after(before_midnight)) == datetime(2026, 3, 9, 4, tzinfo=UTC)
