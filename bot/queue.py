@@ -25,6 +25,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -44,6 +46,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from bot.clock import wall_time
 from bot.errors import ConfigurationError
 from bot.settings import Settings
 
@@ -187,6 +190,31 @@ def enqueue(target: Queue, function_path: str, *ids: str, timeout: int) -> str:
         description=function_path,
     )
     return str(job.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Jobs that no worker has begun: how many, and the seconds for which the first has waited."""
+
+    depth: int
+    age: float
+
+
+def backlog(settings: Settings, folder: Path = EMBEDDED) -> Backlog | None:
+    """What waits for a worker now; None when Redis cannot be asked."""
+    try:
+        with connect(settings, folder) as connection:
+            waiting = queue(connection)
+            first = next(iter(waiting.get_jobs(0, 1)), None)
+            since = first.enqueued_at if first else None
+            return Backlog(len(waiting), _seconds_since(since) if since else 0.0)
+    except (ConfigurationError, RedisError, OSError):
+        return None
+
+
+def _seconds_since(instant: datetime) -> float:
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return max(0.0, (wall_time() - aware).total_seconds())
 
 
 class Worker(SimpleWorker):

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from bot import contacts, incidents, leftovers, pace, ways
+from bot import contacts, incidents, leftovers, pace, troubles, ways
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.messages import Channel, DeliveryStatus, Receipt, Returned, StatusUpdate
@@ -131,6 +131,7 @@ def erased(connection: Connection, message_ids: Iterable[str]) -> None:
 def failed(connection: Connection, outbox_id: str, error: SendError, now: datetime, wall: datetime) -> None:
     """The provider did not take it, or nobody knows; if it wants to be left alone, its whole channel waits."""
     leave_alone(connection, outbox_id, error, wall)
+    troubles.note_text(connection, outbox_id, error.code, error.action, now)
     if error.outcome is SendOutcome.AMBIGUOUS:
         connection.execute(
             update(_outbox)
@@ -267,6 +268,7 @@ def _react(connection: Connection, report: StatusUpdate, now: datetime) -> None:
     ).one_or_none()
     if row is None:
         return
+    troubles.note_text(connection, row.id, report.code, report.action, now)
     if report.action == "blocked":
         blocked(connection, row.id, now)
     elif report.action in _DELAYS and row.tries < MOST_SOFT_TRIES:

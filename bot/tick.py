@@ -14,7 +14,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import leftovers, links, media, outbox, pace, staff, transfers
+from bot import leftovers, links, media, outbox, pace, staff, tally, transfers, troubles, watch
 from bot.callbacks import caps, dial, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -34,6 +34,7 @@ MOST_FOLLOWED = 50
 """Callbacks that are over and whose next round is looked for at one beat: they share one transaction."""
 JOB_LEASE = timedelta(seconds=60)
 CLOCK = "clock"
+WATCH_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,18 @@ def beat(service: Service) -> Iterator[Work]:
         ids = step()
         for start in range(0, len(ids), size):
             yield Work(job, tuple(ids[start : start + size]))
+    if pace.turn(service.database, "watch", WATCH_EVERY, wall):
+        _watch(service, now)
+
+
+def _watch(service: Service, now: datetime) -> None:
+    """Count what has happened, and take a reading: one clock does, after what is due was handed out."""
+    tally.fold(service.database)
+    with service.database.read() as connection:
+        found = watch.read(connection, now)
+    with service.database.write() as connection:
+        watch.note(connection, found, now)
+        troubles.forget(connection, now)
 
 
 def _is_to_poll(service: Service, wall: datetime) -> bool:

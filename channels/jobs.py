@@ -12,7 +12,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select
 
-from bot import calls, incidents, intake, leftovers, media, moving, pace, transfers, ways
+from bot import calls, incidents, intake, leftovers, media, moving, pace, transfers, troubles, ways
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -107,6 +107,7 @@ def _not_placed(order: Order, error: SendError) -> None:
     now, wall = heart.clock.now(), wall_time()
     log.warning("call_not_placed", attempt=order.attempt_id, outcome=error.outcome.value, code=error.code)
     with heart.database.write() as connection:
+        troubles.note(connection, order.channel, order.country, error.code, error.action, now)
         if error.wait:
             pace.close(connection, pace.CALLS, wall + timedelta(seconds=error.wait))
         if error.outcome is SendOutcome.AMBIGUOUS:

@@ -166,7 +166,13 @@ def _claim(
             _callback.c.state == CallbackState.SCHEDULED,
         )
         .values(state=CallbackState.DIALLING, attempts=_callback.c.attempts + 1, updated_at=now)
-        .returning(_callback.c.id, _callback.c.attempts, _callback.c.channel, _callback.c.window_end)
+        .returning(
+            _callback.c.id,
+            _callback.c.attempts,
+            _callback.c.channel,
+            _callback.c.due_at,
+            _callback.c.window_end,
+        )
     )
     return [dict(row._mapping) | {"counted_on": counted_on[row.id]} for row in rows]
 
@@ -186,6 +192,7 @@ def _attempt_of(callback: dict[str, object], now: datetime, wall: datetime) -> d
         "channel": callback["channel"],
         "state": AttemptState.CLAIMED.value,
         "provider_rank": -1,
+        "due_at": callback.get("due_at"),
         "window_end": callback["window_end"],
         "lease_until": wall + CLAIM_LEASE,
         "claimed_at": now,

@@ -11,7 +11,9 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, case, exists, select, update
 
+from bot import tally
 from bot.callbacks import caps, consents, requests
+from bot.callbacks.claim import LAST_START
 from bot.callbacks.plan import Explanation, GiveUp, Planned, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_json
 from bot.callbacks.preference import wish
@@ -73,14 +75,22 @@ def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict
 
 
 def replan(connection: Connection, callback_id: str, now: datetime) -> None:
-    """Plan a callback anew whose window went by, unless somebody dials it at this moment."""
+    """Plan a callback anew whose window went by, unless somebody dials it at this moment.
+
+    A window that is over was promised and is counted as missed; one of a client whose day is full is still open.
+    """
     still = connection.execute(
         update(_callback)
         .where(_callback.c.id == callback_id, _callback.c.state == CallbackState.SCHEDULED)
         .values(updated_at=now)
-    )
-    if still.rowcount:
-        schedule(connection, callback_id, now)
+        .returning(_callback.c.audit_id, _callback.c.window_end)
+    ).one_or_none()
+    if still is None:
+        return
+    if still.window_end is not None and still.window_end <= now + LAST_START:
+        of = select(_audit.c.client_id).where(_audit.c.id == still.audit_id)
+        tally.missed_window(connection, connection.execute(of).scalar_one_or_none(), now)
+    schedule(connection, callback_id, now)
 
 
 def explanation(connection: Connection, callback_id: str, now: datetime) -> Explanation:

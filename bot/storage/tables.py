@@ -840,15 +840,25 @@ class Reading(Row, table=True):
 class Trouble(Row, table=True):
     """A provider did not take something, or said later that it failed; kept for a day (:mod:`bot.troubles`)."""
 
-    __table_args__ = (Index("trouble_at", "at"),)
+    __table_args__ = (
+        Index("trouble_at", "at"),
+        Index(
+            "trouble_untallied",
+            "id",
+            sqlite_where=text("tallied IS NULL"),
+            postgresql_where=text("tallied IS NULL"),
+        ),
+    )
     id: str = _id()
     at: datetime = _at()
     channel: str = Field(max_length=16)
-    line: str = Field(max_length=ID)
-    """Which number of ours: the country for which it is set, or ``*``."""
-    code: str = Field(max_length=24)
+    country: str = Field(max_length=2)
+    """Which was called or written to, and with it which number of ours it was; ``*`` where it is not known."""
+    code: str = Field(max_length=32)
     ours: bool
-    """Whether it is about us and not about the worker's own telephone."""
+    """Whether it is about us or the provider, and not about the worker's own telephone."""
+    tallied: bool | None = None
+    """Whether it was counted (:mod:`bot.tally`)."""
 
 
 class Heartbeat(Row, table=True):

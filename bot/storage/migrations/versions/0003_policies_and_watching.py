@@ -36,13 +36,15 @@ def upgrade() -> None:
     sa.Column('id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('at', bot.storage.types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('channel', sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-    sa.Column('line', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
-    sa.Column('code', sqlmodel.sql.sqltypes.AutoString(length=24), nullable=False),
+    sa.Column('country', sqlmodel.sql.sqltypes.AutoString(length=2), nullable=False),
+    sa.Column('code', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
     sa.Column('ours', sa.Boolean(), nullable=False),
+    sa.Column('tallied', sa.Boolean(), nullable=True),
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('trouble', schema=None) as batch_op:
         batch_op.create_index('trouble_at', ['at'], unique=False)
+        batch_op.create_index('trouble_untallied', ['id'], unique=False, sqlite_where=sa.text('tallied IS NULL'), postgresql_where=sa.text('tallied IS NULL'))
 
     op.create_table('client_day',
     sa.Column('client_id', sqlmodel.sql.sqltypes.AutoString(length=32), nullable=False),
@@ -127,6 +129,7 @@ def downgrade() -> None:
     op.drop_table('policy_change')
     op.drop_table('client_day')
     with op.batch_alter_table('trouble', schema=None) as batch_op:
+        batch_op.drop_index('trouble_untallied', sqlite_where=sa.text('tallied IS NULL'), postgresql_where=sa.text('tallied IS NULL'))
         batch_op.drop_index('trouble_at')
 
     op.drop_table('trouble')

@@ -1,0 +1,202 @@
+"""What is counted: once, by day and client, and without reading the history again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot import metrics, tally, tick, watch
+from bot.ids import new_id
+from bot.storage import tables
+from bot.storage.tables import table
+from bot.tally import NO_CLIENT, What
+from tests.journeys.world import REPORTS_DISMISSAL, Worker, World
+
+EVENING = "2026-03-02T18:01:00+07:00"
+
+
+def sums(world: World, what: What) -> dict[str, int]:
+    """The sums over all days, by code."""
+    found: Counter[str] = Counter()
+    with world.service.database.read() as connection:
+        for each in tally.of_all_days(connection):
+            if each.what == what:
+                found[each.code] += each.number
+    return dict(found)
+
+
+def counted(world: World) -> None:
+    """Let the clock come round to counting."""
+    world.pass_time(timedelta(seconds=31))
+    world.beat()
+
+
+def test_a_callback_that_is_made_is_counted_once_with_all_that_became_of_it(world: World) -> None:
+    world.interviewed(Worker(script=REPORTS_DISMISSAL))
+    world.at(EVENING)
+    world.rest()
+    for _ in range(3):
+        counted(world)
+    assert sums(world, What.ATTEMPT) == {"completed": 1}
+    assert sums(world, What.ENDED) == {"reached": 1}
+    assert sums(world, What.OUTCOME) == {"I": 1}
+    assert sums(world, What.DIALLED) == {"inside": 1}
+    assert sums(world, What.HEARD) == {"answered": 1, "safe": 1, "began": 1, "finished": 1}
+    assert sums(world, What.MISSED) == {}
+    told = metrics.text(world.service).decode()
+    (client,) = world.rows(tables.Client)
+    assert f'voiceback_attempts_total{{client="{client.id}",disposition="completed"}} 1.0' in told
+    assert f'voiceback_dials_total{{client="{client.id}",window="inside"}} 1.0' in told
+    assert "Brand A" not in told
+
+
+def test_a_window_that_goes_by_without_a_ring_is_a_broken_promise_and_is_counted_once(world: World) -> None:
+    world.interviewed(Worker(), Worker(number="+6281200000002", alias="W-2"))
+    world.at("2026-03-02T21:30:00+07:00")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: list(tick.beat(world.service)), range(3)))
+    counted(world)
+    assert sums(world, What.MISSED) == {"window": 2}
+    assert sums(world, What.DIALLED) == {}
+    (client,) = world.rows(tables.Client)
+    today = [each for each in world.rows(tables.Tally) if each.day == world.clock.now().date()]
+    assert [(each.client_id, each.what, each.number) for each in today] == [(client.id, "missed", 2)]
+
+
+def test_clocks_that_count_together_count_once(world: World) -> None:
+    planted(world, 40)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: tally.fold(world.service.database), range(4)))
+    assert sums(world, What.ATTEMPT) == {"no_answer": 40}
+    assert sums(world, What.DIALLED) == {"inside": 40}
+    assert {each.client_id for each in world.rows(tables.Tally)} == {NO_CLIENT}
+
+
+def test_what_an_operator_sees_does_not_tell_who_is_in_danger(sqlite_world: World) -> None:
+    callback_id = planted(sqlite_world, 3)
+    attempt = table(tables.Attempt)
+    with sqlite_world.service.database.write() as connection:
+        for n, disposition in ((1, "unsafe"), (2, "critical"), (3, "not_safe_now")):
+            connection.execute(
+                update(attempt)
+                .where(attempt.c.callback_id == callback_id, attempt.c.n == n)
+                .values(disposition=disposition)
+            )
+    tally.fold(sqlite_world.service.database)
+    told = metrics.text(sqlite_world.service).decode()
+    assert 'disposition="other"} 1.0' in told
+    assert 'disposition="completed"} 1.0' in told
+    assert not any(word in told for word in ("unsafe", "critical", "not_safe_now"))
+
+
+def planted(world: World, attempts: int) -> str:
+    """A callback that was asked for, with attempts that nobody answered. Gives its id."""
+    now = world.clock.now()
+    contact, address, callback = new_id(), new_id(), new_id()
+    with world.service.database.write() as connection:
+        connection.execute(insert(table(tables.Contact)).values(id=contact, created_at=now))
+        connection.execute(
+            insert(table(tables.AddressRow)).values(
+                id=address, kind="phone", index=address, stop_index=address, sealed=b"x", created_at=now
+            )
+        )
+        connection.execute(
+            insert(table(tables.Callback)).values(
+                id=callback,
+                contact_id=contact,
+                address_id=address,
+                kind="requested",
+                round=1,
+                channel="voice",
+                language="en",
+                timezone="Asia/Jakarta",
+                country="ID",
+                preference="evening",
+                state="scheduled",
+                attempts=attempts,
+                first_day=now.date(),
+                last_day=now.date(),
+                created_at=now,
+                updated_at=now,
+                due_at=now + timedelta(days=1),
+                window_end=now + timedelta(days=1, hours=3),
+            )
+        )
+        rows = [
+            {
+                "id": new_id(),
+                "callback_id": callback,
+                "n": n,
+                "channel": "voice",
+                "state": "settled",
+                "disposition": "no_answer",
+                "provider_rank": 4,
+                "due_at": now,
+                "claimed_at": now,
+                "asked_at": now,
+                "window_end": now + timedelta(hours=3),
+                "lease_until": now,
+                "settled_at": now,
+            }
+            for n in range(1, attempts + 1)
+        ]
+        connection.execute(insert(table(tables.Attempt)), rows)
+    return callback
+
+
+# --- plans of the database ---------------------------------------------------------------------------
+
+
+def plan(connection: Connection, statement: str) -> str:
+    """How the database would find the rows."""
+    words = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+    return " ".join(str(row[-1]) for row in connection.execute(text(words + statement)))
+
+
+@pytest.mark.parametrize(
+    ("of", "where", "index"),
+    [
+        ("attempt", tally._ATTEMPTS, "attempt_untallied"),
+        ("callback", tally._CALLBACKS, "callback_untallied"),
+        ("trouble", tally._TROUBLES, "trouble_untallied"),
+        ("callback", watch._SCHEDULED, "callback_due"),
+        ("attempt", watch._UNDER_WAY, "attempt_open"),
+        ("recording", watch._to_fetch(table(tables.RecordingRow)), "recording_due"),
+        ("media", watch._to_fetch(table(tables.Media)), "media_due"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_no_number_needs_a_scan_of_history(world: World, of: str, where: object, index: str) -> None:
+    dialects = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}  # type: ignore[no-untyped-call]  # untyped there
+    which = select(tables.metadata.tables[of].c.id).where(where)  # type: ignore[arg-type]  # a condition
+    with world.service.database.read() as connection:
+        compiled = which.compile(
+            dialect=dialects[connection.dialect.name], compile_kwargs={"literal_binds": True}
+        )
+        if connection.dialect.name == "postgresql":
+            # Tables of a test are so small that reading all of them costs less.
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        assert index in plan(connection, str(compiled))
+
+
+def test_sums_of_a_week_are_found_by_their_days(world: World) -> None:
+    with world.service.database.read() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        told = plan(connection, "SELECT * FROM tally WHERE day >= '2026-03-01' AND day <= '2026-03-07'")
+    assert any(word in told for word in ("tally_pkey", "sqlite_autoindex_tally_1"))
+
+
+def test_readings_are_kept_for_a_day(sqlite_world: World) -> None:
+    started = sqlite_world.clock.now()
+    for _ in range(3):
+        sqlite_world.pass_time(timedelta(hours=12))
+        sqlite_world.beat()
+    with sqlite_world.service.database.read() as connection:
+        found = watch.history(connection, "due", datetime(2020, 1, 1, tzinfo=UTC))
+    assert [at - started for at, _ in found] == [timedelta(hours=12 * n) for n in (1, 2, 3)]
