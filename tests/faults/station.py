@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ import requests
 from bot.audits.importing import bring_in
 from bot.audits.upload import read
 from bot.privacy import keys
-from bot.service import Service, open_service
+from bot.service import Service, open_service, start_demo_clock
 from bot.storage.database import open_database
 from simulator import server as simulator
 from tests.journeys.world import (
@@ -74,6 +74,8 @@ class Station:
     service: Service
     environment: dict[str, str]
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    """Where further web servers listen."""
 
     @property
     def url(self) -> str:
@@ -83,8 +85,10 @@ class Station:
     # --- processes -----------------------------------------------------------------------------
 
     def start(self, part: str) -> None:
-        """Start ``serve`` or ``work``; its words go to a log file."""
-        arguments = ["serve", "--port", str(self.port)] if part == "serve" else [part]
+        """Start ``serve`` or ``work``, or another of the kind (``work-2``); its words go to a log file."""
+        command = part.partition("-")[0]
+        port = self.ports.get(part, self.port)
+        arguments = [command, "--port", str(port)] if command == "serve" else [command]
         with (self.folder / f"{part}.log").open("ab") as log:
             self.running[part] = subprocess.Popen(
                 [sys.executable, str(ROOT / "cli.py"), *arguments],
@@ -106,6 +110,19 @@ class Station:
         except requests.RequestException:
             return False
         return answer.ok and all(check["ok"] for check in answer.json()["checks"] if check["name"] != "flows")
+
+    def keep(self) -> None:
+        """Start again what has died, as systemd does."""
+        for part, process in list(self.running.items()):
+            if process.poll() is not None:
+                self.start(part)
+
+    def end(self, part: str) -> None:
+        """Kill a part and all below it, as if its machine had lost its power."""
+        for process in family(self.running[part].pid):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self.running[part].wait()
 
     def kill(self, words: str, number: int = signal.SIGKILL) -> list[int]:
         """Send a signal to this station's processes whose command line has the words; gives their ids."""
@@ -181,10 +198,13 @@ def station(
     database_url: str,
     *,
     log_level: str = "INFO",
+    movable: bool = False,
     more: Callable[[Network], Mapping[str, str]] = lambda _network: {},
     **network_changes: object,
 ) -> Iterator[Station]:
-    """A station that serves and works, until the end of the block. ``more`` gives further settings."""
+    """A station that serves and works, until the end of the block. ``more`` gives further settings; the time of a
+    ``movable`` one can be moved, as a demo's.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     network = simulator.start(network_configuration(url, **network_changes))
@@ -209,6 +229,8 @@ def station(
     settings = settings_for(url, network.url, database_url=database_url, voiceback_keys=folder / "keys.json")
     database = open_database(database_url)
     database.upgrade()
+    if movable:
+        start_demo_clock(database)
     database.dispose()
     service = open_service(settings)
     made = Station(folder, port, Network(network.url), service, environment)
