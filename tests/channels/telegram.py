@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
-import pytest
 import requests
 
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import Database
 from channels.telegram import SECRET_HEADER, Telegram
-from tests.journeys.world import BOT_TOKEN, World, make_world
+from tests.journeys.world import BOT_TOKEN, World, Worlds
 
 SECRET = "a-make-believe-webhook-secret"
 WORKER = "+6281200000001"
@@ -104,22 +95,8 @@ def post(world: World, body: object, secret: str | None = SECRET) -> requests.Re
     return requests.post(world.url + PATH, headers=headers, timeout=10, **sent)
 
 
-@contextmanager
-def chatting(
-    database: Database,
-    ring: Keyring,
-    sealer: Sealer,
-    library: Library,
-    catalogs: Catalogs,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chat]:
+def chatting(worlds: Worlds, database_url: str) -> Chat:
     """A world whose bot's webhook is set."""
-    settings: Json = {"telegram_bot_token": BOT_TOKEN, "telegram_webhook_secret": SECRET}
-    made = make_world(database, ring, sealer, library, catalogs, folder, monkeypatch, **settings)
-    world = next(made)
-    try:
-        Telegram(world.service.settings).set_webhook(world.url + PATH)
-        yield Chat(world)
-    finally:
-        made.close()  # type: ignore[attr-defined]  # it is a generator
+    world = worlds(database_url, telegram_bot_token=BOT_TOKEN, telegram_webhook_secret=SECRET)
+    Telegram(world.service.settings).set_webhook(world.url + PATH)
+    return Chat(world)

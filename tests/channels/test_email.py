@@ -107,7 +107,7 @@ TO_THE_END = ("yes", "4", "shamed", "skip", "skip", "2", "skip", "No.", "keep")
 """Safe, bad treatment, shamed, nothing to add, no picture, no danger, no workplace, not told, only keep it."""
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_the_whole_hotline_runs_by_mail_and_makes_a_case(post_world: World, office: PostOffice) -> None:
     take(post_world, letter(REPORT))
     for words in (*TO_THE_END, "no", "yes"):
@@ -137,7 +137,7 @@ def test_a_new_mail_from_a_known_address_finds_a_conversation_that_knows_nothing
     assert "Halo" not in last(office).text
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_a_token_that_was_changed_opens_nothing(post_world: World, office: PostOffice) -> None:
     take(post_world, letter(REPORT))
     sent = last(office)
@@ -163,7 +163,7 @@ def test_what_goes_on_from_another_address_is_answered_to_the_first(
     assert office.to(OTHER) == []
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_the_same_mail_twice_changes_nothing(post_world: World, office: PostOffice) -> None:
     mail = letter(REPORT).as_bytes()
     take(post_world, mail)
@@ -195,7 +195,7 @@ def test_a_token_of_a_talk_that_is_over_begins_anew_in_its_language(
     assert "Halo" in last(office).text
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_stop_by_mail_is_confirmed_once_and_holds(post_world: World, office: PostOffice) -> None:
     take(post_world, letter(REPORT))
     take(post_world, reply(last(office), "STOP\n\nSent from my iPhone"))
@@ -255,7 +255,7 @@ def test_an_html_mail_is_read_as_text_and_its_source_is_kept(post_world: World, 
     assert sources == {"text/html": False, "text/plain": False}
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_files_are_kept_sealed_beside_the_words(post_world: World, office: PostOffice) -> None:
     mail = letter("See the picture of the locked door")
     mail.add_attachment(
@@ -300,7 +300,7 @@ ROBOTS = [
 ]
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 @pytest.mark.parametrize("headers", ROBOTS, ids="-".join)
 def test_a_machine_is_never_answered_and_what_it_wrote_is_kept(
     post_world: World, office: PostOffice, headers: dict[str, str]
@@ -330,7 +330,7 @@ def test_an_automatic_answer_in_a_thread_answers_no_question(post_world: World, 
     assert post_world.transcript()[-1] == ("in", "yes")
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 @pytest.mark.parametrize("headers", [{"Precedence": "bulk"}, {"X_Auto_Response_Suppress": "All"}])
 def test_what_may_be_from_a_person_is_put_before_a_supervisor(
     post_world: World, office: PostOffice, headers: dict[str, str]
@@ -418,7 +418,7 @@ def test_news_of_a_delay_mean_nothing_and_of_a_delivery_are_kept(
     assert status_of(post_world) == ("delivered", None)
 
 
-@pytest.mark.parametrize("post_database", ["sqlite_url", "postgres_url"], indirect=True)
+@pytest.mark.parametrize("post_url", ["sqlite_url", "postgres_url"], indirect=True)
 def test_a_full_mailbox_is_tried_again_later(post_world: World, office: PostOffice) -> None:
     take(post_world, letter(REPORT))
     take(post_world, bounce(last(office), "failed", "5.2.2"))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,52 +32,28 @@ from werkzeug.wrappers import Request
 
 from bot.errors import SendOutcome
 from bot.flow import engine
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
 from bot.messages import Button, Expects, Inbound, Media, Option, Prompt, Signal, Text
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.steps import Place
 from bot.storage import tables
-from bot.storage.database import Database, open_database
 from bot.storage.tables import table
 from channels import doctor
 from channels.telegram import SECRET_HEADER, Telegram, failure
 from tests.channels.telegram import PATH, SECRET, WORKER, Chat, chatting, post, update
-from tests.journeys.world import BOT_TOKEN, Worker
+from tests.journeys.world import BOT_TOKEN, Worker, Worlds
 
 CARD = "481516"
 
 
 @pytest.fixture
-def chat(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chat]:
-    database = open_database(sqlite_url)
-    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
-        yield made
-    database.dispose()
+def chat(worlds: Worlds, sqlite_url: str) -> Chat:
+    """A worker with Telegram."""
+    return chatting(worlds, sqlite_url)
 
 
 @pytest.fixture
-def any_chat(
-    database: Database,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chat]:
+def any_chat(worlds: Worlds, database_url: str) -> Chat:
     """The same, once on each kind of database."""
-    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
-        yield made
+    return chatting(worlds, database_url)
 
 
 def audited(chat: Chat) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,21 +10,16 @@ import requests
 from structlog.testing import capture_logs
 
 from bot import waiting
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
 from bot.messages import Channel, Option, Prompt, Reveal
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.settings import Settings, Templates
 from bot.steps import Place
 from bot.storage import tables
-from bot.storage.database import Database, open_database
 from channels import doctor
 from channels.contents import types_of
 from channels.whatsapp import WhatsApp
 from simulator.records import account_of
 from tests.journeys.test_handoff import answer
-from tests.journeys.world import ACCOUNT, HOTLINE, NOTICE, TOKEN, Json, World, forget_doors, make_world
+from tests.journeys.world import ACCOUNT, HOTLINE, NOTICE, TOKEN, Json, World, Worlds, forget_doors
 
 WORKER = "+6281200000031"
 FRIEND = "+6281200000032"
@@ -39,48 +32,27 @@ NOTICE_WORDS = "You have a message. Write to us to read it."
 A_DAY = timedelta(hours=25)
 
 
-def _made(database: Database, made: tuple[Any, ...], **changes: Any) -> Iterator[World]:
-    on = {"twilio_whatsapp_from": HOTLINE, "twilio_whatsapp_templates": f"*={NOTICE}"}
-    yield from make_world(database, *made, **(on | changes))
+def whatsapp(worlds: Worlds, database_url: str, notice: str = f"*={NOTICE}") -> World:
+    """The service with WhatsApp."""
+    return worlds(database_url, twilio_whatsapp_from=HOTLINE, twilio_whatsapp_templates=notice)
 
 
 @pytest.fixture
-def parts(
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> tuple[Any, ...]:
-    """What a world is put together from, beside its database."""
-    return ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch
-
-
-@pytest.fixture
-def whatsapp_world(database: Database, parts: tuple[Any, ...]) -> Iterator[World]:
+def whatsapp_world(worlds: Worlds, database_url: str) -> World:
     """The service with WhatsApp, once on each kind of database."""
-    yield from _made(database, parts)
+    return whatsapp(worlds, database_url)
 
 
 @pytest.fixture
-def sqlite_database(sqlite_url: str) -> Iterator[Database]:
-    """A migrated, empty SQLite database."""
-    opened = open_database(sqlite_url)
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
-def sqlite_whatsapp(sqlite_database: Database, parts: tuple[Any, ...]) -> Iterator[World]:
+def sqlite_whatsapp(worlds: Worlds, sqlite_url: str) -> World:
     """The same on SQLite alone, for what does not depend on the database."""
-    yield from _made(sqlite_database, parts)
+    return whatsapp(worlds, sqlite_url)
 
 
 @pytest.fixture
-def whatsapp_off_hours(sqlite_database: Database, parts: tuple[Any, ...]) -> Iterator[World]:
+def whatsapp_off_hours(worlds: Worlds, sqlite_url: str) -> World:
     """The same without a notice that may be sent to who has been silent."""
-    yield from _made(sqlite_database, parts, twilio_whatsapp_templates="")
+    return whatsapp(worlds, sqlite_url, notice="")
 
 
 def write(world: World, *texts: str, sender: str = WORKER, **extra: str) -> list[str]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
-from bot.storage.database import open_database
 from tests.contract.row import Row
 from tests.contract.table import ROWS
-from tests.journeys.world import World, make_world
+from tests.journeys.world import World, Worlds
 
 
 @pytest.fixture(params=ROWS, ids=str)
@@ -25,23 +20,13 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 
 @pytest.fixture
-def world(
-    row: Row,
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def world(row: Row, outside: Mapping[str, Any], worlds: Worlds, sqlite_url: str) -> World:
     """A world in which the channel is on."""
-    database = open_database(sqlite_url)
-    try:
-        with row.outside() as more:
-            given = {**row.settings, **more}
-            yield from make_world(
-                database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **given
-            )
-    finally:
-        database.dispose()
+    return worlds(sqlite_url, **{**row.settings, **outside})
+
+
+@pytest.fixture
+def outside(row: Row) -> Iterator[Mapping[str, Any]]:
+    """What the channel needs beside the simulator, and its settings; it outlives the world."""
+    with row.outside() as more:
+        yield more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,11 +11,7 @@ from sqlalchemy import update
 from bot import agents, metrics, transfers
 from bot.agents import AgentState
 from bot.clock import wall_time
-from bot.flow.catalog import Catalogs
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from bot.storage.tables import table
 from channels import doctor, talks
 from tests.journeys import talking
@@ -43,7 +38,7 @@ from tests.journeys.talking import (
     transfer,
     until,
 )
-from tests.journeys.world import CALLER, Json, World, heard, make_world
+from tests.journeys.world import CALLER, Json, World, Worlds, heard
 
 SECOND = "+6281200000010"
 it_rings = pytest.mark.parametrize("world", [25], indirect=True)
@@ -51,25 +46,10 @@ it_rings = pytest.mark.parametrize("world", [25], indirect=True)
 
 
 @pytest.fixture
-def world(
-    request: pytest.FixtureRequest,
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, worlds: Worlds, sqlite_url: str, tmp_path: Path) -> World:
     """A world whose hotline looks for a person once it is safe. Its telephones may ring slower than usual."""
-    database = open_database(sqlite_url)
-    flows = line_flows(tmp_path)
     speed = {"speed": getattr(request, "param", 1000)}
-    try:
-        yield from make_world(
-            database, ring, sealer, flows, real_catalogs, tmp_path, monkeypatch, network_changes=speed
-        )
-    finally:
-        database.dispose()
+    return worlds(sqlite_url, library=line_flows(tmp_path), network_changes=speed)
 
 
 def wants_a_person(world: World, *steps: Json, sender: str = WORKER) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,21 +11,16 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 from bot import media, parked
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
 from bot.incidents import IncidentKind
 from bot.messages import Address, AddressKind, Channel, Inbound, Media, MediaRef
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from bot.storage.tables import table
 from channels import jobs, twilio_store
 from channels.base import registry
 from simulator.attachments import sample
 from tests.journeys.test_handoff import ASKED
 from tests.journeys.test_hotline import write
-from tests.journeys.world import ACCOUNT, BOT_TOKEN, HOTLINE, TOKEN, World, make_world
+from tests.journeys.world import ACCOUNT, BOT_TOKEN, HOTLINE, TOKEN, World, Worlds
 
 WORKER = "+6281200000031"
 PICTURE, VOICE = sample("picture")[2], sample("voice")[2]
@@ -214,50 +207,19 @@ def test_a_worker_process_that_died_between_sealing_and_deleting_is_made_good(wo
 
 
 @pytest.fixture
-def telegram(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def telegram(worlds: Worlds, sqlite_url: str) -> World:
     """A world with Telegram."""
-    given = {"telegram_bot_token": BOT_TOKEN, "telegram_webhook_secret": "a-make-believe-webhook-secret"}
-    yield from _world(sqlite_url, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, given)
+    return worlds(
+        sqlite_url,
+        telegram_bot_token=BOT_TOKEN,
+        telegram_webhook_secret="a-make-believe-webhook-secret",
+    )
 
 
 @pytest.fixture
-def hoarding(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def hoarding(worlds: Worlds, sqlite_url: str) -> World:
     """A world in which nothing is deleted at the provider."""
-    given = {"delete_at_provider": False}
-    yield from _world(sqlite_url, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, given)
-
-
-def _world(
-    url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    flows: Library,
-    catalogs: Catalogs,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: dict[str, Any],
-) -> Iterator[World]:
-    database = open_database(url)
-    try:
-        yield from make_world(database, ring, sealer, flows, catalogs, folder, monkeypatch, **settings)
-    finally:
-        database.dispose()
+    return worlds(sqlite_url, delete_at_provider=False)
 
 
 def _post_update(world: World) -> None:

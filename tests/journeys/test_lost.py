@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from bot import tick
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from channels import jobs
-from tests.journeys.world import HOTLINE, World, make_world
+from tests.journeys.world import HOTLINE, World, Worlds
 
 WORKER = "+6281200000009"
 OTHER = "+6281200000010"
@@ -26,33 +19,11 @@ MORE = "And on Monday they took away our papers, all of us from the second floor
 
 
 @pytest.fixture
-def polling(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def polling(worlds: Worlds, sqlite_url: str) -> World:
     """A world that asks for lost texts every five minutes, and has begun to."""
-    database = open_database(sqlite_url)
-    try:
-        for world in make_world(
-            database,
-            ring,
-            sealer,
-            real_flows,
-            real_catalogs,
-            tmp_path,
-            monkeypatch,
-            poll_minutes=5,
-            twilio_whatsapp_from=HOTLINE,
-        ):
-            world.run()
-            yield world
-    finally:
-        database.dispose()
+    world = worlds(sqlite_url, poll_minutes=5, twilio_whatsapp_from=HOTLINE)
+    world.run()
+    return world
 
 
 def go_by(world: World, minutes: float) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot import contacts, missed
 from bot.contacts import StopReason
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.settings import Numbers
 from bot.storage import tables
-from bot.storage.database import open_database
 from channels import doctor
-from tests.journeys.world import CALLER, HOTLINE, Json, Worker, World, heard, make_world
+from tests.journeys.world import CALLER, HOTLINE, Json, Worker, World, Worlds, heard
 
 WORKER = "+6281200000009"
 SAFE = ({"keys": "1"}, {"keys": "1"}, {"keys": "1"})
@@ -27,30 +20,9 @@ SAFE = ({"keys": "1"}, {"keys": "1"}, {"keys": "1"})
 
 
 @pytest.fixture
-def world(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def world(worlds: Worlds, sqlite_url: str) -> World:
     """A world in which calls to the hotline's number are returned."""
-    database = open_database(sqlite_url)
-    try:
-        yield from make_world(
-            database,
-            ring,
-            sealer,
-            real_flows,
-            real_catalogs,
-            tmp_path,
-            monkeypatch,
-            twilio_missed_call=HOTLINE,
-        )
-    finally:
-        database.dispose()
+    return worlds(sqlite_url, twilio_missed_call=HOTLINE)
 
 
 def miss(world: World, sender: str = WORKER) -> Json:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from bot import contacts, links
 from bot.flow import phrases
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import Database, open_database
 from tests.channels.telegram import Chat, chatting
 from tests.journeys.test_handoff import answer
 from tests.journeys.test_hotline import LONG, WORKER, write
 from tests.journeys.test_pickup import telling_words
-from tests.journeys.world import CALLER, HOTLINE, Worker, World, heard
+from tests.journeys.world import CALLER, HOTLINE, Worker, World, Worlds, heard
 
 FRIEND = "+6281200000077"
 BEGUN = ("hello", "English", "1", "5", "1")
@@ -33,37 +26,19 @@ SAFE_HERE = "Is it safe to write here now, and nobody else can see your phone?"
 
 
 @pytest.fixture
-def chat(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chat]:
+def chat(worlds: Worlds, sqlite_url: str) -> Chat:
     """A world with text messages and Telegram, where the worker's app is of another number."""
-    database = open_database(sqlite_url)
-    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
-        made.number = FRIEND
-        yield made
-    database.dispose()
+    made = chatting(worlds, sqlite_url)
+    made.number = FRIEND
+    return made
 
 
 @pytest.fixture
-def any_chat(
-    database: Database,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Chat]:
+def any_chat(worlds: Worlds, database_url: str) -> Chat:
     """The same, once on each kind of database."""
-    with chatting(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch) as made:
-        made.number = FRIEND
-        yield made
+    made = chatting(worlds, database_url)
+    made.number = FRIEND
+    return made
 
 
 def code_for(world: World, sender: str = WORKER) -> str:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from bot.callbacks import dial
 from bot.callbacks.claim import Limits, claim_due
 from bot.clock import wall_time
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from bot.tick import Work
 from channels import jobs
-from tests.journeys.world import Worker, World, make_world
+from tests.journeys.world import Worker, World, Worlds
 
 EVENING = "2026-03-02T18:01:00+07:00"
 WORKER = Worker(script="busy")
@@ -161,25 +154,9 @@ def test_stop_between_claim_and_dial_keeps_the_phone_silent(world: World) -> Non
 
 
 @pytest.fixture
-def slow_provider(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def slow_provider(worlds: Worlds, sqlite_url: str) -> World:
     """A provider that starts one call in a quarter of an hour and queues the others."""
-    database = open_database(sqlite_url)
-    try:
-        yield from make_world(
-            database,
-            *(ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch),
-            network_changes={"calls_per_second": 0.001, "speed": 1},
-        )
-    finally:
-        database.dispose()
+    return worlds(sqlite_url, network_changes={"calls_per_second": 0.001, "speed": 1})
 
 
 def test_a_call_that_still_waits_at_the_provider_when_the_window_ends_is_cancelled(

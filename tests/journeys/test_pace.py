@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,48 +10,30 @@ from sqlalchemy import event, text
 
 from bot import outbox, pace, tick
 from bot.clock import wall_time
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
 from bot.messages import Channel
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import Database, open_database
+from bot.storage.database import Database
 from channels import jobs
 from channels.telegram import Telegram
 from tests.channels.telegram import PATH, SECRET, Chat
-from tests.journeys.world import BOT_TOKEN, HOTLINE, NOTICE, World, make_world
+from tests.journeys.world import BOT_TOKEN, HOTLINE, NOTICE, World, Worlds
 
 LONG = "They have not paid us since January and nobody in the office wants to talk with us about it"
 
 
 @pytest.fixture
-def busy(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def busy(worlds: Worlds, sqlite_url: str) -> World:
     """A world with three channels, of which SMS takes two texts a second."""
-    database = open_database(sqlite_url)
-    settings: dict[str, Any] = {
-        "sms_per_second": 2,
-        "twilio_whatsapp_from": HOTLINE,
-        "twilio_whatsapp_templates": NOTICE,
-        "telegram_bot_token": BOT_TOKEN,
-        "telegram_webhook_secret": SECRET,
-    }
-    try:
-        for world in make_world(
-            database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch, **settings
-        ):
-            Telegram(world.service.settings).set_webhook(world.url + PATH)
-            yield world
-    finally:
-        database.dispose()
+    world = worlds(
+        sqlite_url,
+        sms_per_second=2,
+        twilio_whatsapp_from=HOTLINE,
+        twilio_whatsapp_templates=NOTICE,
+        telegram_bot_token=BOT_TOKEN,
+        telegram_webhook_secret=SECRET,
+    )
+    Telegram(world.service.settings).set_webhook(world.url + PATH)
+    return world
 
 
 def worker(n: int) -> str:

@@ -11,11 +11,11 @@ import io
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -39,7 +39,7 @@ from bot.privacy.seal import Sealer
 from bot.service import Service
 from bot.settings import Settings
 from bot.storage import tables
-from bot.storage.database import Database
+from bot.storage.database import Database, open_database
 from bot.storage.tables import table
 from channels import jobs
 from simulator import server as simulator
@@ -519,76 +519,78 @@ def real_catalogs() -> Catalogs:
     return Catalogs.open(ROOT / "locales")
 
 
+class Worlds(Protocol):
+    """Puts worlds together; each is taken down at the end of the test."""
+
+    def __call__(
+        self,
+        database_url: str,
+        *,
+        library: Library | None = None,
+        network_changes: Json | None = None,
+        **settings: Any,
+    ) -> World:
+        """The service with everything around it, on Monday, 2 March 2026, 09:00 UTC, with some settings changed."""
+        ...
+
+
 @pytest.fixture
-def world(
-    database: Database,
+def worlds(
     ring: Keyring,
     sealer: Sealer,
     real_flows: Library,
     real_catalogs: Catalogs,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
-    """The service with everything around it, on Monday, 2 March 2026, 09:00 UTC; once on each kind of database."""
-    yield from make_world(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch)
+) -> Iterator[Worlds]:
+    """For a world with settings of its own: ``worlds(sqlite_url, poll_minutes=5)``."""
+    with ExitStack() as running:
 
-
-@pytest.fixture
-def sqlite_world(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
-    """The same on SQLite alone, for what does not depend on the database."""
-    from bot.storage.database import open_database
-
-    database = open_database(sqlite_url)
-    try:
-        yield from make_world(database, ring, sealer, real_flows, real_catalogs, tmp_path, monkeypatch)
-    finally:
-        database.dispose()
-
-
-def make_world(
-    database: Database,
-    ring: Keyring,
-    sealer: Sealer,
-    library: Library,
-    catalogs: Catalogs,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    network_changes: Json | None = None,
-    **settings: Any,
-) -> Iterator[World]:
-    """Put a world together and take it down at the end."""
-    clock = FrozenClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
-    front = _Front()
-    with serving(front) as url:
-        network = simulator.start(network_configuration(url, **(network_changes or {})))
-        try:
+        def make(
+            database_url: str,
+            *,
+            library: Library | None = None,
+            network_changes: Json | None = None,
+            **settings: Any,
+        ) -> World:
+            database = open_database(database_url)
+            running.callback(database.dispose)
+            front = _Front()
+            url = running.enter_context(serving(front))
+            network = simulator.start(network_configuration(url, **(network_changes or {})))
+            running.callback(network.stop)
             service = Service(
                 settings=settings_for(url, network.url, **settings),
                 database=database,
                 keyring=ring,
                 sealer=sealer,
-                clock=clock,
-                library=library,
-                catalogs=catalogs,
+                clock=FrozenClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC)),
+                library=library or real_flows,
+                catalogs=real_catalogs,
             )
             # A worker process opens the heart from the environment; here the jobs are handed this one.
             monkeypatch.setattr(jobs, "service", lambda: service)
             forget_doors()
-            world = World(service, clock, url, Network(network.url), create_app(service=service), folder)
-            front.world = world
-            yield world
-        finally:
-            network.stop()
-            forget_doors()
+            running.callback(forget_doors)
+            clock = cast(FrozenClock, service.clock)
+            front.world = World(
+                service, clock, url, Network(network.url), create_app(service=service), tmp_path
+            )
+            return front.world
+
+        yield make
+
+
+@pytest.fixture
+def world(worlds: Worlds, database_url: str) -> World:
+    """A world as most tests want it; once on each kind of database."""
+    return worlds(database_url)
+
+
+@pytest.fixture
+def sqlite_world(worlds: Worlds, sqlite_url: str) -> World:
+    """The same on SQLite alone, for what does not depend on the database."""
+    return worlds(sqlite_url)
 
 
 def forget_doors() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Iterator
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +11,10 @@ import requests
 from playwright.sync_api import expect
 from sqlalchemy import text
 
-from bot.flow.catalog import Catalogs
-from bot.flow.library import Library
-from bot.privacy.keys import Keyring
-from bot.privacy.seal import Sealer
 from bot.storage import tables
-from bot.storage.database import open_database
 from tests.browser import NewPage
 from tests.channels.post import free_port
-from tests.journeys.world import World, make_world
+from tests.journeys.world import World, Worlds
 
 NUMBER = "+6281200000001"
 ADDRESS = "6281200000001@mail.example"
@@ -31,38 +24,17 @@ REPORT = "The boss hit me yesterday in the factory and nobody helped me."
 
 
 @pytest.fixture
-def world(
-    sqlite_url: str,
-    ring: Keyring,
-    sealer: Sealer,
-    real_flows: Library,
-    real_catalogs: Catalogs,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[World]:
+def world(worlds: Worlds, sqlite_url: str) -> World:
     """The service between the make-believe post's SMTP server and its mail programs."""
     port = free_port()
-    given: dict[str, Any] = {
-        "smtp_url": f"smtp://127.0.0.1:{port}",
-        "email_from": LINE,
-        "email_webhook_secret": SECRET,
-    }
     mail = {"address": LINE, "secret": SECRET, "port": port}
-    database = open_database(sqlite_url)
-    try:
-        yield from make_world(
-            database,
-            ring,
-            sealer,
-            real_flows,
-            real_catalogs,
-            tmp_path,
-            monkeypatch,
-            network_changes={"mail": mail, "handsets": [{"number": NUMBER, "name": "Siti"}]},
-            **given,
-        )
-    finally:
-        database.dispose()
+    return worlds(
+        sqlite_url,
+        network_changes={"mail": mail, "handsets": [{"number": NUMBER, "name": "Siti"}]},
+        smtp_url=f"smtp://127.0.0.1:{port}",
+        email_from=LINE,
+        email_webhook_secret=SECRET,
+    )
 
 
 def box(world: World) -> list[dict[str, Any]]:
