@@ -5,12 +5,14 @@
                 | [ day "_" ] part
                 | YYYY-MM-DD part
                 | YYYY-MM-DD HH:MM
+                | YYYY-MM-DD "after" HH:MM
     day         = "weekday" | "weekend" | "mon" | "tue" | … | "sun"
     part        = "morning" | "lunch" | "afternoon" | "evening" | "night"
 
 All hours are the worker's local hours. A date with a part of the day means that day only. A date with
 an exact time means 30 minutes from that time on, and if the worker is not reached, or the date lies
-before the first day on which calls are allowed, the same 30 minutes on later days.
+before the first day on which calls are allowed, the same 30 minutes on later days. "After" a time means
+from then to the end of the evening (21 h; of a time after 20:30 h to 23 h), from that day on.
 
 Everything here is pure. Which days are a weekend comes from the ``holidays`` package, by country.
 """
@@ -37,10 +39,11 @@ EXACT_LASTS = timedelta(minutes=30)
 _SATURDAY = 5
 _EXPECTED = (
     "Use morning, lunch, afternoon, evening or night, alone or after weekday_, weekend_ or mon_ to sun_; "
-    "weekend; a date with one of these (2026-05-02 evening); or a date and time (2026-05-02 18:30). "
+    "weekend; a date with one of these (2026-05-02 evening); a date and time (2026-05-02 18:30); or a date "
+    "and the time from which on (2026-05-02 after 18:30). "
     "Join alternatives with ';'."
 )
-_DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\S+)", re.ASCII)
+_DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](AFTER )?(\S+)", re.ASCII)
 _DATE_ALONE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"\d{2}:\d{2}", re.ASCII)
 
@@ -120,7 +123,18 @@ class Exact:
         return f"{self.day.isoformat()} {self.at:%H:%M}"
 
 
-Alternative = Recurring | Dated | Exact
+@dataclass(frozen=True, slots=True)
+class After:
+    """From a time of day to the end of the evening, from one day on."""
+
+    day: date
+    at: time
+
+    def __str__(self) -> str:
+        return f"{self.day.isoformat()} after {self.at:%H:%M}"
+
+
+Alternative = Recurring | Dated | Exact | After
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +193,7 @@ def _alternative(text: str) -> Alternative:
     if text in _NAMED_PARTS:
         return Recurring(Days.EVERY, _NAMED_PARTS[text])
     if dated := _DATED.fullmatch(text.upper()):
-        return _of_a_date(dated[1], dated[2].lower())
+        return _of_a_date(dated[1], dated[3].lower(), after=bool(dated[2]))
     if _DATE_ALONE.fullmatch(text):
         raise PreferenceError(
             "The date needs a time (18:30) or a part of the day (evening) after it.", code="date_without_time"
@@ -190,15 +204,15 @@ def _alternative(text: str) -> Alternative:
     raise PreferenceError(f"The preferred time is not understood. {_EXPECTED}", code="unknown_window")
 
 
-def _of_a_date(day_text: str, rest: str) -> Alternative:
+def _of_a_date(day_text: str, rest: str, *, after: bool) -> Alternative:
     try:
         day = date.fromisoformat(day_text)
     except ValueError:
         raise PreferenceError("There is no such date; use YYYY-MM-DD.", code="bad_date") from None
-    if rest in _NAMED_PARTS:
+    if rest in _NAMED_PARTS and not after:
         return Dated(day, _NAMED_PARTS[rest])
     if rest[:1].isdigit():
-        return Exact(day, _time_of_day(rest))
+        return After(day, _time_of_day(rest)) if after else Exact(day, _time_of_day(rest))
     raise PreferenceError(f"The preferred time is not understood. {_EXPECTED}", code="unknown_window")
 
 
@@ -234,9 +248,12 @@ def windows(preference: Preference, day: date, zone: ZoneInfo, country: str) -> 
 def _hours_on(alternative: Alternative, day: date, country: str) -> tuple[datetime, datetime] | None:
     """First and last local hour of the alternative on ``day``, on the wall clock, or None."""
     midnight = datetime.combine(day, time())
-    if isinstance(alternative, Exact):
+    if isinstance(alternative, Exact | After):
         start = datetime.combine(day, alternative.at)
-        return (start, start + EXACT_LASTS) if day >= alternative.day else None
+        end = start + EXACT_LASTS
+        if isinstance(alternative, After):
+            end = max(end, midnight + timedelta(hours=_evening_ends(alternative.at)))
+        return (start, end) if day >= alternative.day else None
     wanted = (
         day == alternative.day
         if isinstance(alternative, Dated)
@@ -244,6 +261,12 @@ def _hours_on(alternative: Alternative, day: date, country: str) -> tuple[dateti
     )
     first, last = _HOURS[alternative.part]
     return (midnight + timedelta(hours=first), midnight + timedelta(hours=last)) if wanted else None
+
+
+def _evening_ends(at: time) -> int:
+    """The hour at which a window ends that begins at ``at`` and has no stated end."""
+    evening, night = _HOURS[Part.EVENING][1], _HOURS[Part.NIGHT][1]
+    return evening if at <= time(evening - 1, 30) else night
 
 
 def _falls_on(days: Days, day: date, country: str) -> bool:

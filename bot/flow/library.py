@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from bot.callbacks import wishes
+from bot.callbacks.wishes import Vocabulary
 from bot.errors import EngineError, FlowError
 from bot.flow.loader import load, revision_of
 from bot.flow.model import Flow
@@ -18,7 +20,7 @@ from bot.flow.words import COMMANDS, FORBIDDEN, Words, split_words
 Fetch = Callable[[str, str], str | None]
 Made = TypeVar("Made")
 
-APART: Final = ("words.yaml", "taxonomy.yaml", "telling.yaml", "countries.yaml")
+APART: Final = ("words.yaml", "taxonomy.yaml", "telling.yaml", "countries.yaml", "times.yaml")
 """Files of the folder that are not flows."""
 
 _WORDS_SCHEMA: Final[dict[str, Any]] = {
@@ -46,6 +48,21 @@ _COUNTRIES_SCHEMA: Final[dict[str, Any]] = {
     "required": ["countries"],
     "additionalProperties": False,
 }
+_TIMES_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "languages": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {key: {"type": "string", "minLength": 1} for key in wishes.KEYS},
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["languages"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,7 @@ class _Shelf:
     taxonomy: Taxonomy
     telling: Telling
     countries: Mapping[str, tuple[str, ...]]
+    times: Mapping[str, Mapping[str, str]]
     flows: Mapping[str, Flow]
     texts: Mapping[str, str]
 
@@ -75,6 +93,7 @@ class Library:
         self.folder = folder
         self._shelf = shelf
         self._fetch = fetch
+        self._vocabularies: dict[str, Vocabulary] = {}
         self._pinned = {(flow.name, flow.revision): flow for flow in shelf.flows.values()}
 
     @classmethod
@@ -115,6 +134,15 @@ class Library:
         """Languages that many workers of a country (ISO 3166) speak besides its official ones."""
         return self._shelf.countries.get(country or "", ())
 
+    def times_in(self, language: str) -> Vocabulary:
+        """How people write times in a language (BCP-47 code), or in the nearest one that is listed."""
+        known = self._vocabularies.get(language)
+        if known is None:
+            listed = self._shelf.times
+            code = next((each for each in _nearest(language) if each in listed), language)
+            known = self._vocabularies[language] = wishes.vocabulary(code, listed.get(code, {}))
+        return known
+
     def names(self) -> tuple[str, ...]:
         """The names of all flows, in order."""
         return tuple(sorted(self._shelf.flows))
@@ -139,6 +167,7 @@ class Library:
         shelf = _read(self.folder, self._shelf, faults)
         if shelf is not None:
             self._shelf = shelf
+            self._vocabularies.clear()
             self._pinned.update(((flow.name, flow.revision), flow) for flow in shelf.flows.values())
         return faults
 
@@ -164,6 +193,9 @@ def _read(folder: Path, held: _Shelf | None, faults: list[Fault]) -> _Shelf | No
     countries: Mapping[str, tuple[str, ...]] | None = {}
     if (folder / "countries.yaml").is_file():
         countries = _attempt(faults, folder / "countries.yaml", _countries)
+    times: Mapping[str, Mapping[str, str]] | None = {}
+    if (folder / "times.yaml").is_file():
+        times = _attempt(faults, folder / "times.yaml", _times)
     flows: dict[str, Flow] = {}
     texts: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -177,7 +209,9 @@ def _read(folder: Path, held: _Shelf | None, faults: list[Fault]) -> _Shelf | No
     _check_runs(flows, faults)
     if countries is None:
         countries = held.countries if held else {}
-    return _Shelf(words, taxonomy, telling, countries, flows, texts)
+    if times is None:
+        times = held.times if held else {}
+    return _Shelf(words, taxonomy, telling, countries, times, flows, texts)
 
 
 def _attempt(faults: list[Fault], path: Path, make: Callable[[str, str], Made]) -> Made | None:
@@ -222,6 +256,25 @@ def _countries(text: str, file: str) -> Mapping[str, tuple[str, ...]]:
     validate(source, _COUNTRIES_SCHEMA)
     source.raise_if_faulty()
     return MappingProxyType({country: tuple(spoken) for country, spoken in source.data["countries"].items()})
+
+
+def _times(text: str, file: str) -> Mapping[str, Mapping[str, str]]:
+    source = read(text, file)
+    validate(source, _TIMES_SCHEMA)
+    source.raise_if_faulty()
+    languages = source.data["languages"].items()
+    return MappingProxyType({language: MappingProxyType(dict(listed)) for language, listed in languages})
+
+
+_SAME: Final = {"tl": "fil", "zh": "zh-Hans", "zh-TW": "zh-Hant", "zh-HK": "zh-Hant"}
+"""Codes of languages that are listed under another one."""
+
+
+def _nearest(language: str) -> list[str]:
+    """The codes under which a language may be listed, the best first."""
+    parts = language.replace("_", "-").split("-")
+    codes = ["-".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return [each for code in codes for each in (code, _SAME.get(code, code))]
 
 
 def _check_runs(flows: Mapping[str, Flow], faults: list[Fault]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.callbacks.preference import (
+    After,
     Dated,
     Days,
     Exact,
@@ -38,6 +39,7 @@ PREFERENCES = st.lists(
         st.builds(Recurring, st.sampled_from(Days), st.sampled_from(_PARTS)),
         st.just(Recurring(Days.WEEKEND, Part.WHOLE)),
         st.builds(Dated, _DATES, st.sampled_from(_PARTS)),
+        st.builds(After, _DATES, st.times().map(lambda at: at.replace(second=0, microsecond=0))),
         st.builds(Exact, _DATES, st.times().map(lambda at: at.replace(second=0, microsecond=0))),
     ),
     min_size=1,
@@ -65,6 +67,9 @@ def local_hours(text: str, day: date, zone: ZoneInfo, country: str = "VN") -> li
         ("mon_lunch", ("Mon 12:00", "Mon 13:00")),
         ("2026-05-04 lunch", ("Mon 12:00", "Mon 13:00")),
         ("2026-05-04 18:30", ("Mon 18:30", "Mon 19:00")),
+        ("2026-05-04 after 20:00", ("Mon 20:00", "Mon 21:00")),
+        ("2026-05-02 after 08:15", ("Mon 08:15", "Mon 21:00")),
+        ("2026-05-04 after 21:30", ("Mon 21:30", "Mon 23:00")),
     ],
 )
 def test_each_form_means_the_hours_that_the_worker_was_told(text: str, hours: tuple[str, str]) -> None:
