@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,15 +32,17 @@ MOST_AT_ONCE = timedelta(days=400)
 class DemoClock:
     """The real time plus what the demo was moved forward, shared by all processes through the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ahead: timedelta) -> None:
         self._database = database
-        self._offset = timedelta()
-        self._read_at = float("-inf")
+        self._offset = ahead
+        self._read_at = time.monotonic()
 
     def now(self) -> datetime:
         """The demo's time, UTC; a move is seen within a twentieth of a second."""
         if time.monotonic() - self._read_at > _REREAD_SECONDS:
-            self._offset = timedelta(seconds=_offset(self._database) or 0.0)
+            # A database that is away for a moment must not stop the clock that its retries wait for.
+            with suppress(DBAPIError):
+                self._offset = timedelta(seconds=_offset(self._database) or 0.0)
             self._read_at = time.monotonic()
         return wall_time() + self._offset
 
@@ -67,7 +70,8 @@ def open_service(settings: Settings) -> Service:
     ring = load(settings.voiceback_keys)
     database = open_database(settings.database_url)
     database.check_schema()
-    clock: Clock = DemoClock(database) if _offset(database) is not None else SystemClock()
+    ahead = _offset(database)
+    clock: Clock = SystemClock() if ahead is None else DemoClock(database, timedelta(seconds=ahead))
     return Service(
         settings=settings,
         database=database,
@@ -80,14 +84,10 @@ def open_service(settings: Settings) -> Service:
 
 
 def _offset(database: Database) -> float | None:
-    try:
-        with database.read() as connection:
-            return connection.execute(
-                select(_heartbeat.c.value).where(_heartbeat.c.name == DEMO_CLOCK)
-            ).scalar_one_or_none()
-    except DBAPIError:
-        # A database that is away for a moment must not stop the clock that its retries wait for.
-        return 0.0
+    with database.read() as connection:
+        return connection.execute(
+            select(_heartbeat.c.value).where(_heartbeat.c.name == DEMO_CLOCK)
+        ).scalar_one_or_none()
 
 
 def start_demo_clock(database: Database) -> None:

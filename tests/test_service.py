@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import service as service_module
 from bot.clock import wall_time
 from bot.errors import ConfigurationError, InputError
 from bot.privacy import keys
@@ -56,6 +57,23 @@ def test_a_move_is_seen_by_every_process_and_never_goes_back(settings: Settings)
             advance_clock(other, wrong)
     for service in (one, other, later):
         service.database.dispose()
+
+
+def test_a_demo_whose_database_is_away_for_a_moment_keeps_its_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else every window that has passed in the demo would be open again for that moment.
+    monkeypatch.setattr(service_module, "_REREAD_SECONDS", -1.0)
+    database = open_database(settings.database_url)
+    start_demo_clock(database)
+    service = opened(settings)
+    advance_clock(service, timedelta(hours=8))
+    assert service.clock.now() - wall_time() > timedelta(hours=7)
+    with database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE heartbeat RENAME TO away")
+    assert service.clock.now() - wall_time() > timedelta(hours=7)
+    for each in (database, service.database):
+        each.dispose()
 
 
 def test_a_database_behind_the_code_stops_the_start(settings: Settings, tmp_path: Path) -> None:
