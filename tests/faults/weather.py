@@ -102,8 +102,7 @@ class Weather:
         elif kind in (Kind.WALL_FORWARD, Kind.WALL_BACK):
             self.age(int(40 + 160 * strength) * (1 if kind is Kind.WALL_FORWARD else -1))
         elif kind is Kind.LOCK_DATABASE:
-            with self._locked():
-                time.sleep(0.3 + 2 * strength)
+            self._lock(0.3 + 2 * strength)
         elif kind is Kind.CRASH_DATABASE:
             self._crash()
         else:
@@ -171,18 +170,17 @@ class Weather:
 
     # --- the database --------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self, seconds: float) -> None:
         """Nobody can write meanwhile; on PostgreSQL nobody can read what calls and texts need, either."""
         if self._url.get_backend_name() == "sqlite":
-            file = sqlite3.connect(str(self._url.database), isolation_level=None, timeout=30)
-            with closing(file):
+            with closing(sqlite3.connect(str(self._url.database), isolation_level=None, timeout=30)) as file:
                 file.execute("BEGIN IMMEDIATE")
-                yield
+                time.sleep(seconds)
             return
+        # Whoever locks so much may meet others who hold a part of it: then the server ends one of them.
         with suppress(psycopg.OperationalError), self._connected() as connection:
             connection.execute(f"LOCK TABLE {', '.join(LOCKED)} IN ACCESS EXCLUSIVE MODE")
-            yield
+            time.sleep(seconds)
             connection.rollback()
 
     def _connected(self) -> psycopg.Connection:
