@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, and_, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from bot import pace
 from bot.callbacks import caps
@@ -34,6 +45,8 @@ TALK = timedelta(minutes=10)
 """How long a returned call may go without a turn before the provider is asked how it is."""
 WRITING_LEASE = timedelta(days=30)
 """A conversation in writing ends by its own timers, long before this."""
+UNSETTLED: ColumnElement[bool] = _attempt.c.state != literal_column("'settled'")
+"""Said in so many words by every statement that looks for attempts under way: only then is their index used."""
 MOST_WRITTEN = 200
 """Callbacks in writing that are begun at once, at most."""
 
@@ -48,6 +61,22 @@ class Limits:
     calls_per_second: float
     slots: int
     channels: tuple[str, ...] = (Channel.VOICE, Channel.SMS)
+
+
+_EAST = timedelta(hours=14)
+"""How far ahead of UTC the first clocks of the world are."""
+
+
+def begun(now: datetime) -> ColumnElement[bool]:
+    """Callbacks that may take place in a talk that the worker begins herself: the first round at any time, a later
+    one from its first day on, or a call at eight days would be the one that asks about ninety.
+    """
+    return or_(_callback.c.round == 1, _callback.c.first_day <= (now + _EAST).date())
+
+
+def has_begun(callback: AnyRow, now: datetime) -> bool:
+    """The same of one row with ``round`` and ``first_day``."""
+    return bool(callback.round == 1 or callback.first_day <= (now + _EAST).date())
 
 
 def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits) -> list[str]:
@@ -84,7 +113,7 @@ def waiting_claims(connection: Connection, wall: datetime, limit: int) -> list[s
         .where(
             _attempt.c.id.in_(
                 select(_attempt.c.id)
-                .where(_attempt.c.state == AttemptState.CLAIMED, _attempt.c.lease_until < wall)
+                .where(UNSETTLED, _attempt.c.state == AttemptState.CLAIMED, _attempt.c.lease_until < wall)
                 .limit(limit)
                 .with_for_update(skip_locked=True)
             )
@@ -120,9 +149,7 @@ def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool
 
 def _free_slots(connection: Connection, slots: int) -> int:
     under_way = connection.execute(
-        select(func.count())
-        .select_from(_attempt)
-        .where(_attempt.c.state != AttemptState.SETTLED, _attempt.c.channel == Channel.VOICE)
+        select(func.count()).select_from(_attempt).where(UNSETTLED, _attempt.c.channel == Channel.VOICE)
     ).scalar_one()
     return max(0, slots - int(under_way))
 
@@ -215,7 +242,11 @@ def adopt_returned(
     """
     found = connection.execute(
         select(_callback.c.id)
-        .where(_callback.c.contact_id == contact_id, _callback.c.state == CallbackState.SCHEDULED)
+        .where(
+            _callback.c.contact_id == contact_id,
+            _callback.c.state == CallbackState.SCHEDULED,
+            begun(now),
+        )
         .order_by(_callback.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)

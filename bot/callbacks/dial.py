@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, exists, select, update
 
 from bot.callbacks import settle
-from bot.callbacks.claim import LAST_START, WRITING_LEASE
+from bot.callbacks.claim import LAST_START, UNSETTLED, WRITING_LEASE
 from bot.callbacks.policy import from_json
 from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
 from bot.messages import Address
@@ -162,7 +162,8 @@ def take_stale(connection: Connection, wall: datetime, limit: int) -> list[str]:
     stale = (
         select(_attempt.c.id)
         .where(
-            _attempt.c.state.not_in([AttemptState.SETTLED, AttemptState.CLAIMED]),
+            UNSETTLED,
+            _attempt.c.state != AttemptState.CLAIMED,
             _attempt.c.lease_until < wall,
         )
         .limit(limit)
@@ -185,6 +186,7 @@ def past_window(connection: Connection, now: datetime, limit: int) -> list[str]:
     rows = connection.execute(
         select(_attempt.c.id)
         .where(
+            UNSETTLED,
             _attempt.c.state == AttemptState.PLACED,
             _attempt.c.provider_rank < CallStatus.DIALLED.rank,
             _attempt.c.window_end <= now,

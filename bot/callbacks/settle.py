@@ -62,10 +62,10 @@ def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict
     """Plan a callback that is not under way and write when it is due, or why it is given up."""
     known = requests.read(connection, callback_id, now)
     stopped = connection.execute(
-        select(
-            exists().where(_stop.c.index == _address.c.stop_index, _address.c.id == known.row.address_id)
-        ).select_from(_address)
-    ).scalar()
+        select(exists().where(_stop.c.index == _address.c.stop_index)).where(
+            _address.c.id == known.row.address_id
+        )
+    ).scalar_one()
     if stopped:
         _finish(connection, callback_id, CallbackState.STOPPED, now, GiveUp.STOPPED.value)
         return plan(replace(known.request, stop=GiveUp.STOPPED), known.policy, now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, func, select
 
 from bot.cases import deliveries, files
 from bot.cases.course import Undo, stays_of, undo, ways
@@ -311,9 +311,14 @@ def case_row(connection: Connection, case_id: str) -> Row[Any]:
 def _own_addresses(connection: Connection, row: Row[Any]) -> frozenset[str]:
     """The blind indexes of the addresses that the worker of a case is known to use."""
     address, link = table(AddressRow), table(ContactAddress)
-    linked = select(link.c.address_id).where(link.c.contact_id == row.contact_id)
-    query = select(address.c.index).where(or_(address.c.id == row.address_id, address.c.id.in_(linked)))
-    return frozenset(connection.execute(query).scalars())
+    index = select(address.c.index)
+    found = set(connection.execute(index.where(address.c.id == row.address_id)).scalars())
+    if row.contact_id is not None:
+        linked = index.join(link, link.c.address_id == address.c.id).where(
+            link.c.contact_id == row.contact_id
+        )
+        found |= set(connection.execute(linked).scalars())
+    return frozenset(found)
 
 
 def _read(

@@ -557,6 +557,7 @@ class Leftover(Row, table=True):
     A row goes when its thing is gone; nothing refers to it.
     """
 
+    __table_args__ = (Index("leftover_due", "due_at"),)
     id: str = _id()
     kind: str = Field(max_length=16)
     """``message`` or ``call``."""
