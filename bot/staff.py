@@ -97,6 +97,7 @@ POLICY: Final[Mapping[str, frozenset[Role] | None]] = MappingProxyType(
         "console.agent_unsafe": _AGENTS,
         "console.agent_wrap_up": _AGENTS,
         "console.line": _SUPERVISORS,
+        "console.watch": _SUPERVISORS | _ADMINS,
         "console.callbacks": _SUPERVISORS,
         # Supervisors answer for when workers are called; administrators keep the machines.
         "console.policies": _SUPERVISORS,

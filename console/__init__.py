@@ -25,6 +25,7 @@ from console import (
     roster,
     signing,
     timing,
+    watch,
 )
 from console.session import ConsoleSessions
 
@@ -90,6 +91,7 @@ def _door() -> Blueprint:
     door.add_url_rule(f"{talk}/unsafe", "agent_unsafe", agents.unsafe, methods=post)
     door.add_url_rule(f"{talk}/wrap-up", "agent_wrap_up", agents.wrap_up, methods=post)
     door.add_url_rule("/line", "line", line.show, methods=get)
+    door.add_url_rule("/watch", "watch", watch.show, methods=get)
     door.add_url_rule("/callbacks", "callbacks", callbacks.show, methods=get)
     door.add_url_rule("/policies", "policies", policies.show, methods=get)
     policy = "/policies/<client_id>"
@@ -101,6 +103,14 @@ def _door() -> Blueprint:
     door.add_url_rule(
         "/operations/incidents/<incident_id>/resolve", "incident_resolve", operations.resolve, methods=post
     )
+    _people(door)
+    pages.install_errors(door)
+    return door
+
+
+def _people(door: Blueprint) -> None:
+    """The rooms where people are looked after."""
+    get, post = ["GET"], ["POST"]
     door.add_url_rule("/account", "account", roster.account, methods=get)
     door.add_url_rule("/account/password", "account_password", roster.change_password, methods=post)
     door.add_url_rule("/staff", "staff", roster.show, methods=get)
@@ -114,5 +124,3 @@ def _door() -> Blueprint:
     door.add_url_rule(f"{member}/totp", "staff_totp", roster.reset_totp, methods=post)
     door.add_url_rule(f"{member}/deactivate", "staff_deactivate", roster.deactivate, methods=post)
     door.add_url_rule(f"{member}/activate", "staff_activate", roster.activate, methods=post)
-    pages.install_errors(door)
-    return door

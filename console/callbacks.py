@@ -6,17 +6,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
-from flask import current_app, render_template
+from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, select
 
+from bot import watch
 from bot.callbacks.states import AttemptState, CallbackState
 from bot.service import Service
 from bot.storage.tables import Attempt, Callback, table
+from bot.storage.types import AnyRow
 
 PERIOD: Final = timedelta(days=30)
+_MOST: Final = 50
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {"due": "Due now", "late": "Late", "dialling": "Under way", "given_up": "Given up"}
+)
+"""What can be listed, and how the list is called."""
 _callback, _attempt = table(Callback), table(Attempt)
 
 
@@ -37,9 +45,47 @@ def show() -> ResponseReturnValue:
     """The page of callbacks."""
     service: Service = current_app.extensions["voiceback"]
     now = service.clock.now()
+    wanted, reason = request.args.get("show", ""), request.args.get("reason", "")
     with service.database.read() as connection:
         overview = read(connection, now)
-    return render_template("console/callbacks.html", overview=overview, now=now, days=PERIOD.days)
+        listed = some(connection, now, wanted, reason) if wanted in KINDS else None
+    return render_template(
+        "console/callbacks.html",
+        overview=overview,
+        listed=listed,
+        heading=KINDS.get(wanted),
+        reason=reason if wanted == "given_up" else "",
+        most=_MOST,
+        now=now,
+        days=PERIOD.days,
+    )
+
+
+def some(connection: Connection, now: datetime, wanted: str, reason: str = "") -> list[AnyRow]:
+    """Callbacks of one kind of :data:`KINDS`, at most fifty: the longest waiting first, those given up newest first."""
+    query = select(
+        _callback.c.id,
+        _callback.c.state,
+        _callback.c.channel,
+        _callback.c.country,
+        _callback.c.timezone,
+        _callback.c.due_at,
+        _callback.c.window_end,
+        _callback.c.attempts,
+        _callback.c.give_up_reason,
+    )
+    scheduled = _callback.c.state == literal_column("'scheduled'")
+    if wanted == "dialling":
+        under_way = select(_attempt.c.callback_id).where(_attempt.c.state != literal_column("'settled'"))
+        query = query.where(_callback.c.id.in_(under_way)).order_by(_callback.c.due_at)
+    elif wanted == "given_up":
+        query = query.where(_callback.c.id >= _first_id(PERIOD), _callback.c.state == CallbackState.GIVEN_UP)
+        query = query.where(_callback.c.give_up_reason == reason) if reason else query
+        query = query.order_by(_callback.c.id.desc())
+    else:
+        until = now - watch.LATE if wanted == "late" else now
+        query = query.where(scheduled, _callback.c.due_at <= until).order_by(_callback.c.due_at)
+    return list(connection.execute(query.limit(_MOST)).all())
 
 
 def read(connection: Connection, now: datetime) -> Overview:

@@ -32,6 +32,7 @@ NAVIGATION: Final = (
     Destination("console.callbacks", "Callbacks"),
     Destination("console.policies", "Policies"),
     Destination("console.operations", "Operations"),
+    Destination("console.watch", "Watch"),
     Destination("console.staff", "Staff"),
 )
 """In the order of the day's work. A later room (audits, remedies, dashboard) is one line here."""
@@ -74,6 +75,7 @@ _TOKEN_GONE: Final = _Trouble(
 def install(app: Flask) -> None:
     """Teach the templates the navigation."""
     app.jinja_env.globals["destinations"] = destinations
+    app.jinja_env.globals["may"] = may
 
 
 def home() -> ResponseReturnValue:
@@ -88,6 +90,12 @@ def destinations() -> list[Destination]:
     visitor = person()
     roles = visitor.roles if visitor else ()
     return [destination for destination in NAVIGATION if allows(destination.endpoint, roles)]
+
+
+def may(endpoint: str) -> bool:
+    """Whether the visitor may use an endpoint, so that no page leads to a closed door."""
+    visitor = person()
+    return allows(endpoint, visitor.roles if visitor else ())
 
 
 def install_errors(door: Blueprint) -> None:

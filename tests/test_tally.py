@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import metrics, tally, tick, watch
 from bot.ids import new_id
+from bot.service import Service
 from bot.storage import tables
 from bot.storage.tables import table
 from bot.tally import NO_CLIENT, What
@@ -69,7 +70,7 @@ def test_a_window_that_goes_by_without_a_ring_is_a_broken_promise_and_is_counted
 
 
 def test_clocks_that_count_together_count_once(world: World) -> None:
-    planted(world, 40)
+    planted(world.service, 40)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: tally.fold(world.service.database), range(4)))
     assert sums(world, What.ATTEMPT) == {"no_answer": 40}
@@ -78,7 +79,7 @@ def test_clocks_that_count_together_count_once(world: World) -> None:
 
 
 def test_what_an_operator_sees_does_not_tell_who_is_in_danger(sqlite_world: World) -> None:
-    callback_id = planted(sqlite_world, 3)
+    callback_id = planted(sqlite_world.service, 3)
     attempt = table(tables.Attempt)
     with sqlite_world.service.database.write() as connection:
         for n, disposition in ((1, "unsafe"), (2, "critical"), (3, "not_safe_now")):
@@ -94,11 +95,11 @@ def test_what_an_operator_sees_does_not_tell_who_is_in_danger(sqlite_world: Worl
     assert not any(word in told for word in ("unsafe", "critical", "not_safe_now"))
 
 
-def planted(world: World, attempts: int) -> str:
+def planted(service: Service, attempts: int) -> str:
     """A callback that was asked for, with attempts that nobody answered. Gives its id."""
-    now = world.clock.now()
+    now = service.clock.now()
     contact, address, callback = new_id(), new_id(), new_id()
-    with world.service.database.write() as connection:
+    with service.database.write() as connection:
         connection.execute(insert(table(tables.Contact)).values(id=contact, created_at=now))
         connection.execute(
             insert(table(tables.AddressRow)).values(

@@ -123,7 +123,7 @@ def test_every_page_fits_a_telephone(
     enter(page, site, secret)
     case = page.locator("table.list a").first.get_attribute("href")
     places = ["/cases", "/cases?show=closed", "/callbacks", "/operations", str(case).removeprefix("/console")]
-    places += ["/agent", "/line", "/staff", "/account"]
+    places += ["/agent", "/line", "/watch", "/callbacks?show=due", "/staff", "/account"]
     for place in places:
         page.goto(site + place)
         assert overflow(page) == 0, place
@@ -134,7 +134,7 @@ def test_words_stand_out_from_their_paper(browser: NewPage, site: str, secret: s
     page = browser(viewport=DESK, color_scheme=scheme)
     enter(page, site, secret)
     case = str(page.locator("table.list a").first.get_attribute("href"))[len("/console") :]
-    for place in ("/cases", case, "/agent", "/line", "/staff"):
+    for place in ("/cases", case, "/agent", "/line", "/watch", "/staff"):
         page.goto(site + place)
         # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1.
         assert page.evaluate(_FAINT) == []

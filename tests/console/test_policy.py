@@ -107,9 +107,9 @@ def test_the_navigation_shows_only_what_a_role_may_use(signed_in: SignedIn) -> N
         role: [place.label for place in NAVIGATION if f">{place.label}</a>" in page]
         for role, page in pages.items()
     }
-    assert shown[Role.SUPERVISOR] == ["Cases", "Line", "Callbacks"]
+    assert shown[Role.SUPERVISOR] == ["Cases", "Line", "Callbacks", "Policies", "Watch"]
     assert shown[Role.AGENT] == ["My calls"]
-    assert shown[Role.ADMIN] == ["Operations", "Staff"]
+    assert shown[Role.ADMIN] == ["Operations", "Watch", "Staff"]
     assert shown[Role.CLIENT_VIEWER] == []
 
 
