@@ -192,7 +192,7 @@ def _call_of(
         expected = safety.expected(connection, known.id)
         if expected:
             check = PassWords(service.sealer, expected)
-            return _Call(CALLBACK, safety.facts(expected[0], "returned"), standing, check)
+            return _Call(CALLBACK, safety.facts(safety.present(expected, now), "returned"), standing, check)
         # Whoever returns a call of ours need not be the one whom we called: the greeting is as neutral.
         trigger = "missed" if safety.has_rung(connection, known.id) else trigger
     facts = _hotline_facts(known.language, known.country, trigger)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, exists, func, insert, select, update
 
 from bot import contacts, transcript
+from bot.callbacks.claim import begun
 from bot.callbacks.states import CallbackState
 from bot.contacts import How, Known
 from bot.ids import new_id
@@ -98,6 +99,7 @@ def _bring_forward(connection: Connection, address_id: str, now: datetime) -> bo
             _callback.c.address_id == address_id,
             _callback.c.state == CallbackState.SCHEDULED,
             _callback.c.channel == Channel.VOICE,
+            begun(now),
         )
         .order_by(_callback.c.due_at)
         .limit(1)

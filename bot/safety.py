@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, exists, select
 
+from bot.callbacks.claim import has_begun
 from bot.flow.events import Outcome
 from bot.privacy.seal import Sealer
 from bot.storage.tables import Attempt, Callback, CohortMember, Contact, Conversation, table
@@ -57,9 +59,16 @@ def expected(connection: Connection, address_id: str) -> list[AnyRow]:
             _callback_columns()
             .where(_callback.c.address_id == address_id, _callback.c.kind != MISSED)
             .order_by(_callback.c.id.desc())
-            .limit(10)
+            .limit(30)
         )
     )
+
+
+def present(expected: list[AnyRow], now: datetime) -> AnyRow:
+    """Of those whom :func:`expected` gave, the one about whom somebody calls us who returns a call: a later round
+    counts from its first day on, because nobody was called for it before.
+    """
+    return next((row for row in expected if has_begun(row, now)), expected[0])
 
 
 def has_rung(connection: Connection, address_id: str) -> bool:
@@ -116,6 +125,7 @@ def _callback_columns() -> AnySelect:
             _callback.c.channel,
             _callback.c.language,
             _callback.c.round,
+            _callback.c.first_day,
             _callback.c.kind,
             _conversation.c.state.label("awaited_state"),
             _conversation.c.outcome.label("awaited_outcome"),

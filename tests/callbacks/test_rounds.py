@@ -15,7 +15,17 @@ from bot.contacts import StopReason
 from bot.contacts import stop as put_on_the_stop_list
 from bot.storage import tables
 from bot.storage.tables import table
-from tests.journeys.world import BEGIN, CONSENTS, DISMISSED, REPORTS_DISMISSAL, REST, Json, Worker, World
+from tests.journeys.world import (
+    BEGIN,
+    CALLER,
+    CONSENTS,
+    DISMISSED,
+    REPORTS_DISMISSAL,
+    REST,
+    Json,
+    Worker,
+    World,
+)
 
 _callback = table(tables.Callback)
 FIRST_EVENING = "2026-03-02T18:01:00+07:00"
@@ -83,6 +93,26 @@ def test_a_month_later_she_is_asked_only_what_may_have_changed(sqlite_world: Wor
     assert not {"q1", "q2", "q3"} & set(asked)
     assert [each["round"] for each in later(world)] == [2, 3]
     assert later(world)[1]["due_at"].startswith("2026-05-26")
+
+
+def test_who_calls_us_between_two_rounds_has_the_later_one_at_its_time_all_the_same(
+    sqlite_world: World,
+) -> None:
+    world = sqlite_world
+    worker = Worker(script=REPORTS_DISMISSAL)
+    world.interviewed(worker)
+    world.at(FIRST_EVENING)
+    world.rest()
+    world.at("2026-03-06T10:00:00+07:00")
+    world.network.ring(worker.number, CALLER, {"steps": [*BEGIN, *CONSENTS, {"hangup": True}]})
+    world.rest()
+    (second,) = later(world)
+    assert (second["state"], second["attempts"]) == ("scheduled", [])
+    world.at("2026-03-28T10:00:00+07:00")
+    world.network.ring(worker.number, CALLER, AGAIN)
+    world.rest()
+    second, *_ = later(world)
+    assert (second["state"], len(second["attempts"])) == ("reached", 1)
 
 
 def test_who_does_not_want_to_be_contacted_again_is_not(sqlite_world: World) -> None:
