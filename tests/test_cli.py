@@ -353,6 +353,39 @@ def test_a_policy_is_set_and_shown(planned: Voiceback, tmp_path: Path) -> None:
     assert min(each["due_at"] for each in after) < min(each["due_at"] for each in before)
 
 
+def test_a_policy_is_previewed_and_taken_back(planned: Voiceback, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("first_call_day: 8\nlast_call_day: 9\nrounds: []\n")
+    before = planned("callbacks", "plan", "--json").json
+    told = planned("policy", "preview", "Brand A", str(path), "--json").json
+    assert (told["workers"], told["changes"]["moved"], told["complete"]) == (2, 2, True)
+    plain = planned("policy", "preview", "Brand A", str(path)).out
+    assert "2 workers, 2 calls" in plain
+    assert not any(secret in plain + json.dumps(told) for secret in SECRETS)
+    assert planned("callbacks", "plan", "--json").json == before, "a preview changes nothing"
+    planned("policy", "set", "Brand A", str(path))
+    due = sorted(each["due_at"] for each in planned("callbacks", "plan", "--json").json)
+    assert due == sorted(line["due_at"] for line in told["lines"])
+    assert planned("policy", "undo", "Brand A").code == 0
+    assert planned("callbacks", "plan", "--json").json == before
+
+
+def test_a_policy_that_was_never_changed_cannot_be_taken_back(planned: Voiceback) -> None:
+    ran = planned("policy", "undo", "Brand A")
+    assert ran.code == 2
+    assert "never changed" in ran.err
+
+
+def test_shifts_of_a_factory_are_set_and_shown(planned: Voiceback, tmp_path: Path) -> None:
+    path = tmp_path / "shifts.yaml"
+    path.write_text("- {days: [mon, tue], from: 07:00, until: '16:00'}\n")
+    assert "2 callbacks planned anew" in planned("factories", "shifts", "Blue Works", str(path)).out
+    assert "16:00" in planned("factories", "shifts", "Blue Works").out
+    (factory,) = planned("factories", "list", "--json").json
+    assert factory["shifts"] == [{"days": ["mon", "tue"], "from": "07:00", "until": "16:00"}]
+    assert planned("factories", "shifts", "Blue Work").code == 2
+
+
 @pytest.mark.parametrize("text", ["first_call_dya: 1", "first_call_day: soon", "- 1", "{", "attempts: 0"])
 def test_a_wrong_policy_is_refused(planned: Voiceback, tmp_path: Path, text: str) -> None:
     path = tmp_path / "policy.yaml"
