@@ -1,11 +1,11 @@
-"""``python -m benchmarks [inbound|flow|race|drain|channels|all]``: measure, and print numbers and ratios."""
+"""``python -m benchmarks [inbound|flow|race|drain|channels|size|all]``: measure, and print numbers and ratios."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import channels, drain, flow, inbound, machine, race
+from benchmarks import channels, drain, flow, inbound, machine, race, size
 from benchmarks.databases import KINDS
 
 _ALL = ("inbound", "flow", "drain", "channels", "race")
@@ -28,6 +28,9 @@ def main() -> None:
     if "channels" in chosen:
         for kind in kinds:
             channels.show(kind, channels.measure(kind, arguments.workers, arguments.rounds))
+    if "size" in chosen:
+        for kind in kinds:
+            size.show(kind, size.measure(kind, arguments.callbacks or size.SIZES))
     if "race" in chosen:
         races = {kind: race.run(kind) for kind in kinds}
         for kind, found in races.items():
@@ -38,11 +41,18 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=[*_ALL, "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*_ALL, "size", "all"])
     parser.add_argument("--database", choices=KINDS, help="one kind of database; without it both")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run (4)")
     parser.add_argument("--workers", type=int, default=200, help="of drain and channels, at once (200)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the medians are printed (5)")
+    parser.add_argument(
+        "--callbacks",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of size: how many in the database, rising; each with ten messages (10000 100000)",
+    )
     return parser
 
 
