@@ -19,6 +19,7 @@ from bot.callbacks.states import CallbackState
 from bot.cases import opening
 from bot.contacts import StopReason
 from bot.errors import InputError
+from bot.flow.context import Locality, nowhere
 from bot.flow.events import (
     Answered,
     CallbackRequested,
@@ -47,6 +48,7 @@ from bot.privacy.seal import Sealer
 from bot.storage.tables import (
     AddressRow,
     Answer,
+    Attempt,
     Audit,
     Callback,
     Consent,
@@ -58,6 +60,7 @@ from bot.storage.tables import (
 )
 
 _answer = table(Answer)
+_attempt = table(Attempt)
 _consent = table(Consent)
 _recording = table(RecordingRow)
 _conversation = table(Conversation)
@@ -343,6 +346,20 @@ class _Way:
     channel: Channel
     country: str | None
     zone: str
+
+
+def place_of(connection: Connection, sealer: Sealer, standing: Standing, now: datetime) -> Locality:
+    """Where the clock is read by which a worker says when she wants to be called: that of the callback that takes
+    place in this talk, or of the one that would be promised in it."""
+    if standing.attempt_id:
+        planned = select(_callback.c.timezone, _callback.c.country)
+        planned = planned.join(_attempt, _attempt.c.callback_id == _callback.c.id)
+        row = connection.execute(planned.where(_attempt.c.id == standing.attempt_id)).one()
+        return Locality(ZoneInfo(row.timezone), row.country)
+    if standing.address_id is None:
+        return nowhere()
+    way = _way_back(connection, sealer, standing, standing.address_id, now)
+    return Locality(ZoneInfo(way.zone), way.country or "")
 
 
 def _way_back(

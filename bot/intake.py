@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from babel.languages import get_official_languages
@@ -312,7 +313,8 @@ def _go_on(
         session = engine.learn(session, {"callback_medium": medium})
     given = _given(inbound, row.stop is not None) or ASK_AGAIN
     check = safety.pass_words_of(connection, service.sealer, row)
-    context = steps.context(service, door, now, check)
+    place = partial(effects.place_of, connection, service.sealer, standing, now)
+    context = steps.context(service, door, now, check, place)
     windowed = door.capabilities.window
     unseen = windowed and waiting.is_unseen(connection, row.address_id, row.conversation_id)
     early = inbound.late and is_overtaken(connection, row.conversation_id, inbound.received_at)

@@ -20,7 +20,7 @@ from bot.callbacks.claim import adopt_returned
 from bot.clock import wall_time
 from bot.effects import Standing
 from bot.errors import ConflictError, EngineError
-from bot.flow.context import Context, Sprint
+from bot.flow.context import Context, Locality, Sprint, nowhere
 from bot.flow.events import Outcome, Verified
 from bot.flow.session import Session
 from bot.handoff import HUMAN, RELEASE, STAYS
@@ -135,7 +135,11 @@ def run(ask: Callable[[], Result]) -> Result:
 
 
 def context(
-    service: Service, door: Door, now: datetime, check: Callable[[str], bool] | None = None
+    service: Service,
+    door: Door,
+    now: datetime,
+    check: Callable[[str], bool] | None = None,
+    place: Callable[[], Locality] = nowhere,
 ) -> Context:
     """The world around a sprint, on one channel."""
     return Context(
@@ -145,6 +149,7 @@ def context(
         catalogs=service.catalogs,
         capabilities=door.capabilities,
         check_pass_word=check or _nobody,
+        place=place,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from bot.flow.catalog import Catalogs
 from bot.flow.events import Event
@@ -19,6 +20,19 @@ def nobody_there(_language: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Locality:
+    """Where the worker's clock is read: her zone, and her country (ISO 3166, or empty) for what a weekend is."""
+
+    zone: ZoneInfo
+    country: str
+
+
+def nowhere() -> Locality:
+    """Of nobody knows where, times are those of UTC."""
+    return Locality(ZoneInfo("UTC"), "")
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The world around one sprint. ``now`` is aware; ``check_pass_word`` says whether digits are right."""
 
@@ -30,6 +44,9 @@ class Context:
     check_pass_word: Callable[[str], bool] = field(repr=False)
     person_there: Callable[[str], bool] = field(default=nobody_there, repr=False)
     """Whether a person who speaks a language (BCP-47 code) can take a call now."""
+
+    place: Callable[[], Locality] = field(default=nowhere, repr=False)
+    """Where the worker is; asked only when she says when she wants to be called."""
 
     def __post_init__(self) -> None:
         if self.now.tzinfo is None:

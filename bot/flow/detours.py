@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from bot.callbacks import wishes
+from bot.callbacks.preference import parse
 from bot.flow import phrases
 from bot.flow import session as flags
 from bot.flow.answers import SKIP, Answer
@@ -80,6 +82,34 @@ def _later(talk: Talk, code: str) -> None:
         talk.ask_own("code")
     else:
         _promise(talk, code)
+
+
+def confirm_time(talk: Talk, preference: str) -> None:
+    """Say back the time that was understood, and ask if it is right. What is written next may be yet another."""
+    place = talk.context.place()
+    now = talk.context.now.astimezone(place.zone)
+    if talk.mode != "confirm_time":
+        talk.values[flags.WISH_AT] = talk.mode
+    talk.values[flags.WISH] = preference
+    talk.texts.append(wishes.said(parse(preference), now, place.country, talk.tongue.language))
+    talk.ask_own("confirm_time")
+
+
+def _confirm_time(talk: Talk, code: str) -> None:
+    preference = talk.values.pop(flags.WISH, "")
+    asked = talk.values.pop(flags.WISH_AT, "")
+    if code != "yes" or not preference:
+        talk.wait(talk.step, asked)
+    elif asked:
+        talk.wait(talk.step, asked)
+        _ACCEPT[asked](talk, preference)
+    else:
+        talk.wait(talk.step)
+        leave(talk, Answer(preference))
+
+
+def _ask_time_again(talk: Talk) -> None:
+    _confirm_time(talk, "no")
 
 
 def _needs_code(talk: Talk) -> bool:
@@ -220,6 +250,7 @@ _ACCEPT: Final[Mapping[str, Callable[[Talk, str], None]]] = MappingProxyType(
         "early": _early,
         "later": _later,
         "later_or_now": _later,
+        "confirm_time": _confirm_time,
         "code": _code,
         "good_time": _good_time,
         "safe_here": _safe_here,
@@ -237,6 +268,7 @@ _GIVE_UP: Final[Mapping[str, Callable[[Talk], None]]] = MappingProxyType(
         "early": _end_early_unasked,
         "later": _end_later_unasked,
         "later_or_now": _end_later_unasked,
+        "confirm_time": _ask_time_again,
         "code": _code_unchosen,
         "good_time": _end_unsafe,
         "safe_here": _end_unsafe,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from bot.callbacks.wishes import understand
 from bot.errors import EngineError
 from bot.flow import answers, detours, phrases
 from bot.flow import session as flags
@@ -343,7 +344,25 @@ def _read(talk: Talk, given: Input) -> Answer | None:
     answer = answers.read(talk.ask, given, question.table, now)
     if answer is None and isinstance(given, Text) and talk.ask.kind in _LISTED:
         answer = answers.read(talk.ask, given, question.english, now)
+    if answer is None and isinstance(given, Text) and _asks_when(talk):
+        answer = _read_wish(talk, given.text)
     return answer
+
+
+def _asks_when(talk: Talk) -> bool:
+    """Whether a time in words is an answer: to a question when, and to the one if we understood it."""
+    return talk.ask.wish or talk.mode == "confirm_time"
+
+
+def _read_wish(talk: Talk, text: str) -> Answer | None:
+    """A day and a time in the words of the talk's language, or in English ones."""
+    place = talk.context.place()
+    now = talk.context.now.astimezone(place.zone)
+    for language in dict.fromkeys((talk.tongue.language, "en")):
+        wish = understand(text, talk.context.library.times_in(language), now, place.country)
+        if wish is not None:
+            return Answer(str(wish))
+    return None
 
 
 def _command(talk: Talk, given: Text) -> str | None:
@@ -372,7 +391,9 @@ def _skip_keys(kind: Kind) -> frozenset[str]:
 
 
 def _accept(talk: Talk, answer: Answer) -> None:
-    if talk.ask.kind is Kind.LANGUAGE and answer.code == MORE:
+    if _asks_when(talk) and answer.code not in (*talk.ask.codes(), SKIP):
+        detours.confirm_time(talk, answer.code)
+    elif talk.ask.kind is Kind.LANGUAGE and answer.code == MORE:
         talk.flags += flags.PAGE
         talk.tries = 0
     elif talk.mode:
@@ -513,6 +534,10 @@ def _time_out(talk: Talk, kind: str) -> None:
         talk.set(flags.REMINDED)
     elif talk.mode in detours.COVER:
         talk.end(Outcome.UNSAFE)
+    elif talk.mode == "confirm_time":
+        # Who finds the right time on her screen need not write again.
+        detours.accept(talk, "yes")
+        talk.texts.clear()
     else:
         _pass_through(talk, Outcome.EXPIRED)
         talk.texts.clear()

@@ -40,7 +40,7 @@ def extract(
 def marked(source: Source) -> Iterator[Marked]:
     """Every translatable text of a parsed file, in the order of the file."""
     data = source.data
-    if not isinstance(data, dict) or "categories" in data or "countries" in data:
+    if not isinstance(data, dict) or data.keys() & {"categories", "countries", "languages"}:
         return
     if "steps" in data:
         yield from _of_flow(source, data)

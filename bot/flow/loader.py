@@ -157,6 +157,7 @@ class _Builder:
             minimum=data.get("min"),
             maximum=data.get("max"),
             period=data.get("period", "any"),
+            wish=data.get("wish", False),
             timeout=data.get("timeout", _TIMEOUTS.get(kind, 8)),
             choose=data.get("choose", False),
             failed=data.get("failed"),

@@ -95,6 +95,8 @@ class Ask:
     period: str = "any"
     """Of a date: ``past``, ``future`` or ``any``."""
     timeout: int = 8
+    wish: bool = False
+    """Of a choice: when we are to call. In writing a day and a time in words is an answer too."""
     choose: bool = False
     """Of a pass-word: the worker makes one up, instead of proving one."""
     failed: str | None = None

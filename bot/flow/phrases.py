@@ -155,6 +155,9 @@ AFTERNOON: Final = N_("In the afternoon")
 EVENING: Final = N_("In the evening")
 NIGHT: Final = N_("At night")
 WEEKEND: Final = N_("At the weekend")
+# TRANSLATORS: the example says a day of the week and an hour of the evening, as people write them
+WRITE_WISH: Final = N_("Or write a day and a time, like: Sunday after 8.")
+TIME_RIGHT: Final = N_("Is this time right?")
 WHICH_LANGUAGE: Final = N_("Which language do you want?")
 OTHER_LANGUAGES: Final = N_("Other languages")
 HOW_TO_GO_ON: Final = N_("How would you like to go on?")
@@ -180,8 +183,8 @@ def _yes_no(wording: Wording) -> Ask:
     return Ask(Kind.YES_NO, wording, not_sure=False, skip=False)
 
 
-def _choice(text: str, *choices: Choice) -> Ask:
-    return Ask(Kind.CHOICE, _both(text), choices=choices, skip=False)
+def _choice(text: str, *choices: Choice, wish: bool = False) -> Ask:
+    return Ask(Kind.CHOICE, _both(text), choices=choices, skip=False, wish=wish)
 
 
 OWN_QUESTIONS: Final = {
@@ -191,8 +194,9 @@ OWN_QUESTIONS: Final = {
     "good_time": _yes_no(_both(GOOD_TIME)),
     "safe_here": _yes_no(Wording(SAFE_TO_TALK, SAFE_TO_WRITE)),
     "may_record": _yes_no(_both(MAY_RECORD)),
-    "later": _choice(WHEN_IS_BETTER, *DAY_PARTS),
-    "later_or_now": _choice(WHEN_IS_BETTER, Choice("now", AS_SOON_AS_POSSIBLE), *DAY_PARTS),
+    "later": _choice(WHEN_IS_BETTER, *DAY_PARTS, wish=True),
+    "later_or_now": _choice(WHEN_IS_BETTER, Choice("now", AS_SOON_AS_POSSIBLE), *DAY_PARTS, wish=True),
+    "confirm_time": _yes_no(_both(TIME_RIGHT)),
     "code": Ask(Kind.PASS_WORD, Wording(CODE_BY_VOICE, CODE_IN_WRITING), choose=True),
     "language": Ask(Kind.LANGUAGE, _both(WHICH_LANGUAGE), skip=False),
     "offer": _choice(
@@ -234,6 +238,7 @@ BEFORE_GATE: Final = (
     *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, WRITE_LATER, WRITE_ANY_TIME),
     *(PERSON_UNREACHABLE, COVER_FIRST, COVER_SECOND, GOOD_TIME),
     *(WHEN_IS_BETTER, AS_SOON_AS_POSSIBLE, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND),
+    *(WRITE_WISH, TIME_RIGHT),
     *(WHICH_LANGUAGE, OTHER_LANGUAGES, LINKED, GOES_ON_HERE),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
@@ -279,7 +284,7 @@ WRITTEN: Final = (
     *(YES, NO, NOT_SURE, SKIP, WRITE_DATE, WRITE_TIME, WRITE_PASS_WORD, HIDDEN, STOPPED, STARTED),
     *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN, MAIL_SUBJECT, WRITE_ABOVE),
     *(WRITE_LATER, WRITE_ANY_TIME, SAFE_TO_WRITE, CODE_IN_WRITING),
-    *(LINK_CODE, NO_MORE_CODES, LINKED, GOES_ON_HERE),
+    *(LINK_CODE, NO_MORE_CODES, LINKED, GOES_ON_HERE, WRITE_WISH, TIME_RIGHT),
 )
 """Own texts that are only ever written."""
 

@@ -97,6 +97,8 @@ def _hints(ask: Ask, tongue: Tongue, offered: tuple[Option, ...], keypad: bool) 
         written = {Kind.DATE: phrases.WRITE_DATE, Kind.TIME: phrases.WRITE_TIME}
         if ask.kind is Kind.PASS_WORD and ask.choose:
             return (tongue.text(phrases.WRITE_PASS_WORD),)
+        if ask.wish:
+            return (tongue.text(phrases.WRITE_WISH),)
         return (tongue.text(written[ask.kind]),) if ask.kind in written else ()
     if ask.kind is Kind.YES_NO:
         return (tongue.text(phrases.PRESS_YES_NO[(ask.not_sure, ask.skip)]),)

@@ -145,6 +145,7 @@ def _step() -> dict[str, Any]:
         "min": {"type": "integer"},
         "max": {"type": "integer"},
         "period": {"enum": ["past", "future", "any"], "description": "of a date"},
+        "wish": _described(flag, "of a choice of times: a day and a time in words is an answer too"),
         "timeout": {"type": "integer", "minimum": 3, "maximum": 60, "description": "seconds of silence"},
         "choose": _described(flag, "of pass_word: the worker makes one up"),
         "failed": _name("of pass_word: step after two failures"),

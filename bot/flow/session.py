@@ -48,6 +48,10 @@ PAGE: Final = 131072
 
 ASIDE: Final = "*"
 """Names of values that the engine keeps for itself begin with this, which no step's name does."""
+WISH: Final = "*wish"
+"""When she wants to be called, in her own words, while she is asked if that was understood."""
+WISH_AT: Final = "*wish_at"
+"""The own question of the engine that she answered so, or empty for one of the flow."""
 PREFERENCE: Final = "*later"
 """When she wants to be called, while she is asked for a code."""
 

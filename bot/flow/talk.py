@@ -26,6 +26,8 @@ _CALL_EXPIRES: Final = 3600
 """Seconds after which a telephone conversation is over even if the provider never tells of the end."""
 _LINE_EXPIRES: Final = 4 * 3600
 """The same while a person is waited for or talked with: the longest that a provider lets a call last."""
+_UNCONTRADICTED: Final = 1800
+"""Seconds after which a time that was said back to the worker counts as right."""
 _RESUMABLE: Final = frozenset((Outcome.NOT_SAFE_NOW, Outcome.NO_INPUT, Outcome.CUT_OFF, Outcome.EXPIRED))
 """Ends after which a conversation that came from another channel goes on, there or here."""
 
@@ -233,6 +235,8 @@ class Talk:
         if self.context.capabilities.synchronous:
             lasts = _LINE_EXPIRES if self.waits_for_person else _CALL_EXPIRES
             return (Timer(session.sprint, "expire", lasts),)
+        if self.mode == "confirm_time":
+            return (Timer(session.sprint, "expire", _UNCONTRADICTED),)
         remind, expire = self.flow.remind, self.flow.expire
         if remind is None:
             return (Timer(session.sprint, "expire", expire),)

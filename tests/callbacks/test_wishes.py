@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.callbacks.preference import Days, parse, windows
@@ -149,6 +149,7 @@ _WORDS = {
 }
 
 
+@settings(deadline=None)  # The first look at a country's calendar reads it from the disk.
 @given(
     st.sampled_from(sorted(PHRASES)).flatmap(
         lambda language: st.tuples(

@@ -41,3 +41,15 @@ def test_later_in_writing_moves_the_callback(sqlite_world: World) -> None:
     write(world, "later", "weekend", sender=SITI.number)
     assert world.dispositions() == ["later"]
     assert (world.callback()["state"], world.callback()["preference"]) == ("scheduled", "weekend")
+
+
+def test_later_in_her_own_words_moves_the_same_callback_by_her_own_clock(sqlite_world: World) -> None:
+    world = sqlite_world
+    begin(world)
+    told = write(world, "later", "tomorrow after 8", sender=SITI.number)
+    assert "Wed, Mar 4, 20:00–21:00" in told[-1]
+    write(world, "1", sender=SITI.number)
+    assert world.dispositions() == ["later"]
+    callback = world.callback()
+    assert (callback["state"], callback["preference"]) == ("scheduled", "2026-03-04 after 20:00")
+    assert callback["due_at"] is not None
