@@ -199,13 +199,16 @@ def station(
     *,
     log_level: str = "INFO",
     movable: bool = False,
+    front: int | None = None,
+    ports: Mapping[str, int] | None = None,
     more: Callable[[Network], Mapping[str, str]] = lambda _network: {},
     **network_changes: object,
 ) -> Iterator[Station]:
     """A station that serves and works, until the end of the block. ``more`` gives further settings; the time of a
-    ``movable`` one can be moved, as a demo's.
+    ``movable`` one can be moved, as a demo's. With a load balancer at the port ``front``, ``ports`` says where each of
+    the web servers behind it listens.
     """
-    port = free_port()
+    port = front or free_port()
     url = f"http://127.0.0.1:{port}"
     network = simulator.start(network_configuration(url, **network_changes))
     keys.write(folder / "keys.json", keys.generate())
@@ -233,7 +236,7 @@ def station(
         start_demo_clock(database)
     database.dispose()
     service = open_service(settings)
-    made = Station(folder, port, Network(network.url), service, environment)
+    made = Station(folder, port, Network(network.url), service, environment, ports=dict(ports or {}))
     try:
         made.start("serve")
         made.start("work")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -142,9 +143,15 @@ class Weather:
             with _standing_still(self._redis_process(), fault):
                 time.sleep(0.3 + 2 * fault.strength)
         else:
-            with _standing_still(self._named("jobs" if kind is Kind.PAUSE_WORKER else "clock"), fault):
-                self.age(OVER)
-                time.sleep(1 + fault.strength)
+            self._pause(self._named("jobs" if kind is Kind.PAUSE_WORKER else "clock"), fault)
+
+    def _pause(self, processes: list[int], fault: Fault) -> None:
+        """One stands still while its leases run out; it may hold locks that the ageing itself must wait for."""
+        ageing = threading.Thread(target=self.age, args=(OVER,))
+        with _standing_still(processes, fault):
+            ageing.start()
+            time.sleep(1 + fault.strength)
+        ageing.join()
 
     def _part(self, command: str, fault: Fault) -> str:
         parts = [name for name in self._at.running if name.partition("-")[0] == command]
