@@ -8,9 +8,10 @@ from flask import Flask, Response, jsonify
 
 import channels.web
 import console
-from bot import health, logs, metrics
+from bot import alerts, health, logs, metrics
 from bot.service import Service, open_service
 from bot.settings import load
+from channels import notices
 
 
 def create_app(only: str | None = None, service: Service | None = None) -> Flask:
@@ -45,7 +46,11 @@ def _vital_signs(app: Flask, service: Service) -> None:
     def ready() -> tuple[Response, int]:
         found = health.checks(service)
         ok = all(check.ok for check in found if check.needed)
-        return jsonify(ready=ok, checks=[check.as_data() for check in found]), 200 if ok else 503
+        response = jsonify(ready=ok, checks=[check.as_data() for check in found])
+        if ok and alerts.clock_stopped(service):
+            # After the answer, because mail is slow and who asks is impatient.
+            response.call_on_close(partial(notices.tell_administrators, service))
+        return response, 200 if ok else 503
 
     @app.get("/metrics")
     def numbers() -> Response:

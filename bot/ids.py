@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import datetime
 
 _lock = threading.Lock()
 _last = 0
@@ -26,3 +27,8 @@ def new_id() -> str:
             made = _last + 1 + (random & 0xFFFF_FFFF)
         _last = made
     return f"{made:032x}"
+
+
+def earliest(since: datetime) -> str:
+    """The smallest id that can have been made since an instant of wall time, so that a primary key finds recent rows."""
+    return f"{max(0, int(since.timestamp() * 1000)):012x}{'0' * 20}"

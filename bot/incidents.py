@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select, update
@@ -32,8 +33,22 @@ class IncidentKind(StrEnum):
     """Somebody tried many pass-words of one audit's workers from addresses that we do not know. Subject: its id."""
     FILE = "file"
     """A file that a worker sent could not be fetched, or is too large. Subject: its id."""
+    CLOCK = "clock"
+    """No clock beats: nobody is called and nothing is sent. Subject: ``clock``."""
+    LATENESS = "lateness"
+    """Callbacks are dialled too late, or later and later. Subject: ``callbacks``."""
+    BACKLOG = "backlog"
+    """Texts or notices have been due for too long. Subject: the channel, or ``notices``."""
+    ERRORS = "errors"
+    """A provider fails too often. Subject: the channel."""
+    NUMBER_BLOCKED = "number_blocked"
+    """A number of ours is blocked or refused. Subject: channel, country and code."""
     LEFTOVER = "leftover"
     """Something could not be deleted at the provider. Subject: channel and code."""
+
+
+QUIET = timedelta(hours=1)
+"""Who was told of something is not told again when it comes back within this time."""
 
 
 def report(connection: Connection, kind: IncidentKind, subject: str, now: datetime) -> None:
@@ -49,6 +64,43 @@ def report(connection: Connection, kind: IncidentKind, subject: str, now: dateti
                 id=new_id(), kind=kind, subject=subject, count=1, first_at=now, last_at=now
             )
         )
+
+
+def begin(connection: Connection, kind: IncidentKind, subject: str, now: datetime) -> bool:
+    """A state of things holds: open its incident, or note that it still holds.
+
+    True if somebody is to be told: it is new, or comes again after more than :data:`QUIET`. Raises IntegrityError if
+    another process opens it at the same moment.
+    """
+    this = _incident.c.kind == kind, _incident.c.subject == subject
+    row = connection.execute(select(_incident.c.resolved_at).where(*this)).one_or_none()
+    if row is None:
+        connection.execute(
+            insert(_incident).values(
+                id=new_id(), kind=kind, subject=subject, count=1, first_at=now, last_at=now
+            )
+        )
+        return True
+    again = connection.execute(
+        update(_incident)
+        .where(*this, _incident.c.resolved_at.is_not(None))
+        .values(count=_incident.c["count"] + 1, last_at=now, resolved_at=None)
+    )
+    if again.rowcount:
+        return row.resolved_at is not None and bool(row.resolved_at < now - QUIET)
+    connection.execute(update(_incident).where(*this).values(last_at=now))
+    return False
+
+
+def close_quiet(
+    connection: Connection, kinds: Collection[IncidentKind], before: datetime, now: datetime
+) -> None:
+    """Resolve what last held before an instant."""
+    connection.execute(
+        update(_incident)
+        .where(_incident.c.kind.in_(kinds), _incident.c.resolved_at.is_(None), _incident.c.last_at <= before)
+        .values(resolved_at=now)
+    )
 
 
 def resolve(connection: Connection, kind: IncidentKind, subject: str, now: datetime) -> None:

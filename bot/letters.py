@@ -67,6 +67,16 @@ class Notice:
 Item = Letter | Erasure | Notice
 
 
+def emails_of(connection: Connection, sealer: Sealer, role: str) -> list[str]:
+    """The addresses of everybody active in a role: for a notice that cannot wait in the outbox."""
+    rows = connection.execute(
+        select(_staff.c.id, _staff.c.email_sealed).where(
+            _staff.c.active, _staff.c.roles.contains(role), _staff.c.email_sealed.is_not(None)
+        )
+    )
+    return [sealer.open_text(f"staff.email_sealed:{row.id}", row.email_sealed, Purpose.STAFF) for row in rows]
+
+
 _LOAD: Final[AnySelect] = (
     select(
         _outbox.c.id,

@@ -92,11 +92,11 @@ def take_back(connection: Connection, address_id: str, channel: str, now: dateti
     return queue_row("", address_id, channel, now) | {"kind": ERASURE, "message_id": None}
 
 
-def notify(connection: Connection, template: str, now: datetime) -> None:
-    """Tell every active supervisor who has an e-mail address that there is something to read."""
+def notify(connection: Connection, template: str, now: datetime, *, role: str = "supervisor") -> None:
+    """Tell everybody active in a role who has an e-mail address that there is something to read."""
     rows = connection.execute(
         select(_staff.c.id).where(
-            _staff.c.active, _staff.c.roles.contains("supervisor"), _staff.c.email_sealed.is_not(None)
+            _staff.c.active, _staff.c.roles.contains(role), _staff.c.email_sealed.is_not(None)
         )
     )
     notices = [

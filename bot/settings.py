@@ -216,6 +216,24 @@ class Settings(BaseSettings):
         ge=0,
         description="How often Twilio is asked for texts whose webhook never reached us; 0 for never",
     )
+    alert_late_minutes: float = Field(
+        15, gt=0, description="An alert is raised when 5 of 100 due callbacks have waited for longer"
+    )
+    alert_outbox_minutes: float = Field(
+        10, gt=0, description="An alert is raised when a text or notice has been due for longer"
+    )
+    alert_error_percent: float = Field(
+        20,
+        gt=0,
+        le=100,
+        description="An alert is raised when a provider fails so often within a quarter of an hour, ten times at least",
+    )
+    alert_refused: int = Field(
+        5,
+        gt=0,
+        description="An alert is raised when so many calls to a country are refused within an hour, and half of all "
+        "at least, or so many texts to it are filtered",
+    )
     telegram_bot_token: SecretStr = Field(SecretStr(""), description="Token of the Telegram bot")
     telegram_webhook_secret: SecretStr = Field(
         SecretStr(""),

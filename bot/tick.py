@@ -14,7 +14,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import leftovers, links, media, outbox, pace, staff, tally, transfers, troubles, watch
+from bot import alerts, leftovers, links, media, outbox, pace, staff, tally, transfers, troubles, watch
 from bot.callbacks import caps, dial, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -57,16 +57,17 @@ def beat(service: Service) -> Iterator[Work]:
         for start in range(0, len(ids), size):
             yield Work(job, tuple(ids[start : start + size]))
     if pace.turn(service.database, "watch", WATCH_EVERY, wall):
-        _watch(service, now)
+        _watch(service, now, wall)
 
 
-def _watch(service: Service, now: datetime) -> None:
-    """Count what has happened, and take a reading: one clock does, after what is due was handed out."""
+def _watch(service: Service, now: datetime, wall: datetime) -> None:
+    """Count what has happened, take a reading and look whether to raise an alarm: one clock does, after what is due was handed out."""
     tally.fold(service.database)
     with service.database.read() as connection:
         found = watch.read(connection, now)
     with service.database.write() as connection:
         watch.note(connection, found, now)
+        alerts.review(connection, service.settings, found, now, wall)
         troubles.forget(connection, now)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,8 @@ from sqlalchemy import Connection, func, literal_column, select
 
 from bot import watch
 from bot.callbacks.states import AttemptState, CallbackState
+from bot.clock import wall_time
+from bot.ids import earliest
 from bot.service import Service
 from bot.storage.tables import Attempt, Callback, table
 from bot.storage.types import AnyRow
@@ -79,7 +80,9 @@ def some(connection: Connection, now: datetime, wanted: str, reason: str = "") -
         under_way = select(_attempt.c.callback_id).where(_attempt.c.state != literal_column("'settled'"))
         query = query.where(_callback.c.id.in_(under_way)).order_by(_callback.c.due_at)
     elif wanted == "given_up":
-        query = query.where(_callback.c.id >= _first_id(PERIOD), _callback.c.state == CallbackState.GIVEN_UP)
+        query = query.where(
+            _callback.c.id >= earliest(wall_time() - PERIOD), _callback.c.state == CallbackState.GIVEN_UP
+        )
         query = query.where(_callback.c.give_up_reason == reason) if reason else query
         query = query.order_by(_callback.c.id.desc())
     else:
@@ -96,7 +99,7 @@ def read(connection: Connection, now: datetime) -> Overview:
     ).one()
     due = connection.execute(select(func.count()).where(waiting, _callback.c.due_at <= now)).scalar_one()
     under_way = select(func.count()).where(_attempt.c.state != AttemptState.SETTLED)
-    since = _first_id(PERIOD)
+    since = earliest(wall_time() - PERIOD)
     recent = _callback.c.id >= since
     return Overview(
         scheduled=scheduled,
@@ -114,12 +117,3 @@ def _count(connection: Connection, column: Any, which: Any) -> Mapping[str, int]
     number = func.count().label("number")
     query = select(column, number).where(which, column.is_not(None)).group_by(column)
     return {row[0]: row[1] for row in connection.execute(query.order_by(number.desc(), column))}
-
-
-def _first_id(period: timedelta) -> str:
-    """The smallest id that can have been made within a period of real time: ids begin with their millisecond.
-
-    The primary key thus finds recent rows, however long the history is.
-    """
-    millisecond = max(0, time.time_ns() // 1_000_000 - int(period.total_seconds() * 1000))
-    return f"{millisecond:012x}{'0' * 20}"

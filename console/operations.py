@@ -11,8 +11,10 @@ from flask import current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, select, update
 
+from bot import alerts
 from bot.clock import wall_time
 from bot.errors import NotFound
+from bot.incidents import IncidentKind
 from bot.messages import Channel
 from bot.privacy import access
 from bot.service import DEMO_CLOCK, Service
@@ -22,6 +24,7 @@ from bot.storage.tables import Incident as IncidentRow
 from console.session import staff
 
 _MOST: Final = 100
+_YESTERDAY: Final = timedelta(hours=24)
 _SILENT: Final = timedelta(minutes=2)
 """A part that has not been heard for so long is shown as silent."""
 _incident, _heartbeat = table(IncidentRow), table(Heartbeat)
@@ -54,9 +57,11 @@ def show() -> ResponseReturnValue:
     now = wall_time()
     with service.database.read() as connection:
         incidents, parts = read_incidents(connection), read_parts(connection, now)
+        recovered = read_recovered(connection, service.clock.now())
     return render_template(
         "console/operations.html",
         incidents=incidents,
+        recovered=recovered,
         most=_MOST,
         parts_alive=parts,
         channels=channels(service.settings),
@@ -82,6 +87,19 @@ def read_incidents(connection: Connection) -> list[Incident]:
     columns = [_incident.c[name] for name in Incident.__dataclass_fields__]
     query = select(*columns).where(_incident.c.resolved_at.is_(None))
     rows = connection.execute(query.order_by(_incident.c.last_at.desc()).limit(_MOST))
+    return [Incident(*row) for row in rows]
+
+
+def read_recovered(connection: Connection, now: datetime) -> list[Incident]:
+    """What an alert was raised about and is over by itself since yesterday, the latest first."""
+    columns = ("id", "kind", "subject", "count", "first_at", "resolved_at")
+    query = select(*(_incident.c[name] for name in columns))
+    kinds = (*alerts.KINDS, IncidentKind.CLOCK)
+    rows = connection.execute(
+        query.where(_incident.c.kind.in_(kinds), _incident.c.resolved_at >= now - _YESTERDAY)
+        .order_by(_incident.c.resolved_at.desc())
+        .limit(_MOST)
+    )
     return [Incident(*row) for row in rows]
 
 
