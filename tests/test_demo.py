@@ -83,7 +83,7 @@ def test_the_demo_starts_stops_and_goes_on(tmp_path: Path) -> None:
     with demo(tmp_path) as (process, second):
         same = ("twilio", "supervisor", "admin", "agent", "hotline", "caller")
         assert [first[key] for key in same] == [second[key] for key in same]
-        shown = callbacks(tmp_path)
+        shown = [each for each in callbacks(tmp_path) if each["round"] == 1]
         assert len(shown) == len({each["id"] for each in shown}) == 12
         assert any(each["attempts"] for each in shown)
         moved = requests.post(second["phones"] + "sim/actions/0", timeout=10)
