@@ -1,11 +1,12 @@
-"""``python -m benchmarks [inbound|flow|race|drain|channels|size|all]``: measure, and print numbers and ratios."""
+"""``python -m benchmarks [inbound|flow|race|drain|channels|dial|size|all]``: measure, and print numbers and ratios."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from benchmarks import channels, drain, flow, inbound, machine, race, size
+from benchmarks import channels, dialling, drain, flow, inbound, machine, race, size
 from benchmarks.databases import KINDS
 
 _ALL = ("inbound", "flow", "drain", "channels", "race")
@@ -17,20 +18,10 @@ def main() -> None:
     kinds = [arguments.database] if arguments.database else list(KINDS)
     chosen = _ALL if arguments.what == "all" else (arguments.what,)
     print("\n".join(machine.facts()), flush=True)
-    if "inbound" in chosen:
-        for kind in kinds:
-            inbound.show(kind, inbound.measure(kind, arguments.seconds, arguments.rounds))
+    for kind in kinds:
+        _measure(kind, chosen, arguments)
     if "flow" in chosen:
         flow.show(flow.measure(arguments.seconds, arguments.rounds))
-    if "drain" in chosen:
-        for kind in kinds:
-            drain.show(kind, drain.measure(kind, arguments.workers, arguments.rounds))
-    if "channels" in chosen:
-        for kind in kinds:
-            channels.show(kind, channels.measure(kind, arguments.workers, arguments.rounds))
-    if "size" in chosen:
-        for kind in kinds:
-            size.show(kind, size.measure(kind, arguments.callbacks or size.SIZES))
     if "race" in chosen:
         races = {kind: race.run(kind) for kind in kinds}
         for kind, found in races.items():
@@ -39,12 +30,26 @@ def main() -> None:
             sys.exit(1)
 
 
+def _measure(kind: str, chosen: Sequence[str], given: argparse.Namespace) -> None:
+    """What is measured once on each kind of database."""
+    if "inbound" in chosen:
+        inbound.show(kind, inbound.measure(kind, given.seconds, given.rounds))
+    if "drain" in chosen:
+        drain.show(kind, drain.measure(kind, given.workers, given.rounds))
+    if "channels" in chosen:
+        channels.show(kind, channels.measure(kind, given.workers, given.rounds))
+    if "dial" in chosen:
+        dialling.show(kind, dialling.measure(kind, given.workers, given.rounds))
+    if "size" in chosen:
+        size.show(kind, size.measure(kind, given.callbacks or size.SIZES))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=[*_ALL, "size", "all"])
+    parser.add_argument("what", nargs="?", default="all", choices=[*_ALL, "dial", "size", "all"])
     parser.add_argument("--database", choices=KINDS, help="one kind of database; without it both")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run (4)")
-    parser.add_argument("--workers", type=int, default=200, help="of drain and channels, at once (200)")
+    parser.add_argument("--workers", type=int, default=200, help="of drain, channels and dial, at once (200)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the medians are printed (5)")
     parser.add_argument(
         "--callbacks",

@@ -84,15 +84,15 @@ def measure_at(at: Station, version: str, count: int, rounds: int) -> Drain:
     found = Drain([], [])
     report.progress(f"{version}: {count} workers in the middle of a conversation")
     placed(at.service, OPENING, STEP, 0, count)
-    _wait(lambda: _open(at) == 0)
+    wait_for(lambda: _open(at) == 0)
     redis = EmbeddedRedis.attach(at.folder / "var" / "redis")
     try:
         jobs = queue.queue(redis.connection)
-        _nothing(at, jobs, count)
+        nothing(at, jobs, count)
         for number in range(rounds):
             turns: list[Callable[[], None]] = [
                 lambda: found.texts.append(_texts(at)),
-                lambda: found.jobs.append(_nothing(at, jobs, count)),
+                lambda: found.jobs.append(nothing(at, jobs, count)),
             ]
             for turn in turns[number % 2 :] + turns[: number % 2]:
                 turn()
@@ -137,7 +137,7 @@ def _texts(at: Station) -> Round:
     before, began = whole.spent(at), time.perf_counter()
     with at.service.database.write() as connection:
         connection.execute(update(_outbox).where(_outbox.c.state == "queued").values(due_at=wall_time()))
-    _wait(lambda: _open(at) == 0)
+    wait_for(lambda: _open(at) == 0)
     done = Round(count, time.perf_counter() - began, whole.spent(at).since(before))
     _check(at, count)
     return done
@@ -170,12 +170,13 @@ def _check(at: Station, count: int) -> None:
     assert len(set(taken)) == count, "a text went out twice"
 
 
-def _nothing(at: Station, jobs: Queue, count: int) -> Round:
+def nothing(at: Station, jobs: Queue, count: int) -> Round:
+    """So many bare RQ jobs, from the first one enqueued until the last one done."""
     started = StartedJobRegistry(queue=jobs)
     before, began = whole.spent(at), time.perf_counter()
     for _ in range(count):
         queue.enqueue(jobs, NOTHING, new_id(), timeout=60)
-    _wait(lambda: jobs.count == 0 and started.count == 0)
+    wait_for(lambda: jobs.count == 0 and started.count == 0)
     return Round(count, time.perf_counter() - began, whole.spent(at).since(before))
 
 
@@ -186,7 +187,8 @@ def _open(at: Station) -> int:
         return int(connection.execute(count).scalar_one())
 
 
-def _wait(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look again and again until it is so. Raises AssertionError after a minute."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come to an end"

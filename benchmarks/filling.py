@@ -24,7 +24,7 @@ _FACTORY = 60
 """Callbacks of a factory."""
 _CASE = 100
 """One callback in so many became a case."""
-_PLANNED = 20
+PLANNED = 20
 """One callback in so many is planned for another day."""
 _AT_ONCE = 1000
 _FIRST = 628_500_000_000
@@ -70,7 +70,7 @@ class _Maker:
         if not self._audit or number % _FACTORY == 0:
             self._add_audit(rows, number)
         then = self._now - timedelta(minutes=number % 500_000)
-        planned = number % _PLANNED == 0
+        planned = number % PLANNED == 0
         contact, address = self._add_worker(rows, number, then)
         callback = self._add_callback(rows, number, (contact, address), then, planned=planned)
         if not planned:

@@ -127,20 +127,31 @@ def _timed(act: Callable[[], object]) -> float:
 
 def _claims(service: Service) -> float:
     """Some planned callbacks become due and are claimed, all at once; they are put back before the next time."""
-    limits = Limits(1000.0, 10_000)
+    return median(claim_times(service, _CLAIMED, _REPEATS)) * 1000
+
+
+def claim_times(service: Service, count: int, repeats: int) -> list[float]:
+    """Seconds of each claim of ``count`` planned callbacks that have just become due."""
+    limits = Limits(1_000_000.0, 1_000_000)
     spent = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
+        make_due(service, count)
         now, wall = service.clock.now(), wall_time() + timedelta(hours=1)
-        due = {"due_at": now, "window_end": now + timedelta(hours=1)}
-        with service.database.write() as connection:
-            some = select(_callback.c.id).where(_callback.c.state == "scheduled").limit(_CLAIMED)
-            connection.execute(update(_callback).where(_callback.c.id.in_(some)).values(**due))
         started = time.perf_counter()
         claimed = claim_due(service.database, now, wall, limits)
         spent.append(time.perf_counter() - started)
-        assert len(claimed) == _CLAIMED, len(claimed)
+        assert len(claimed) == count, len(claimed)
         _put_back(service)
-    return median(spent) * 1000
+    return spent
+
+
+def make_due(service: Service, count: int) -> None:
+    """Let so many of the planned callbacks be due now, with an hour of their window left."""
+    now = service.clock.now()
+    due = {"due_at": now, "window_end": now + timedelta(hours=1)}
+    with service.database.write() as connection:
+        some = select(_callback.c.id).where(_callback.c.state == "scheduled").limit(count)
+        connection.execute(update(_callback).where(_callback.c.id.in_(some)).values(**due))
 
 
 def _put_back(service: Service) -> None:

@@ -64,6 +64,8 @@ def _settings(network: Network) -> Mapping[str, str]:
         "SMTP_URL": f"smtp://127.0.0.1:{port}",
         "EMAIL_FROM": ADDRESS,
         "EMAIL_WEBHOOK_SECRET": SECRET,
+        "TWILIO_CALLS_PER_SECOND": _FAST,
+        "TWILIO_CALL_SLOTS": _FAST,
         "SMS_PER_SECOND": _FAST,
         "WHATSAPP_PER_SECOND": _FAST,
         "TELEGRAM_PER_SECOND": _FAST,

@@ -29,7 +29,7 @@ from rehearsal.stage import Spent, Stage, staged
 
 STEP = timedelta(minutes=30)
 """The clock stops at the half hours at which something is due; no window is shorter than one of them."""
-_LOOK_SECONDS = 0.03
+_LOOK_SECONDS = 0.05
 _QUIET_SECONDS = 0.07
 """For so long nothing must be under way before the clock moves: every process reads it anew within that time."""
 _BROUGHT_IN_AT = hour(12, tzinfo=UTC)
