@@ -139,7 +139,7 @@ class Campaign:
         self._chance = random.Random(f"{seed}|texts")  # noqa: S311 - to be repeated, not to be secret
         self._glide = min(MOST_MINUTES, (ENDS - BEGINS) / len(faults))
         last = int(BEGINS + self._glide * len(faults))
-        self._people, self._hours = workers(len(faults), seed, max(last, BEGINS + EXACT))
+        self._people, self._hours = workers(max(12, len(faults)), seed, max(last, BEGINS + EXACT))
         self._weather = Weather(at, [worker.number for worker in self._people])
         self._texts: list[str] = []
         self._struck: Counter[Kind] = Counter()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.faults.campaign import run
 from tests.faults.schedule import Kind, schedule
 
-FAULTS = 12
+FAULTS = 8
 
 
 def test_a_seed_makes_the_same_schedule_again() -> None:
@@ -21,9 +21,9 @@ def test_a_long_schedule_has_every_kind_of_fault() -> None:
     assert Kind.CRASH_DATABASE not in {fault.kind for fault in schedule(7, 500, "sqlite")}
 
 
-def test_a_dozen_faults_break_no_promise(tmp_path: Path, database_url: str) -> None:
+def test_a_few_faults_break_no_promise(tmp_path: Path, database_url: str) -> None:
     outcome = run(tmp_path, database_url, FAULTS, seed=7)
     assert outcome.broken == [], "\n".join(outcome.lines())
     assert sum(outcome.struck.values()) == FAULTS
-    assert outcome.dials >= 5, "there were calls to go wrong"
+    assert outcome.dials, "there were calls to go wrong"
     assert Counter(outcome.dispositions).total() >= outcome.dials
