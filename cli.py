@@ -361,6 +361,22 @@ def callbacks_show(callback_id: str | None, limit: int, as_json: bool) -> None:
             _print_callbacks([overview.one(connection, callback_id)], as_json, "")
 
 
+@callbacks.command("move")
+@click.argument("callback_id")
+@click.argument("when")
+def callbacks_move(callback_id: str, when: str) -> None:
+    """Move a callback to the time that the worker named: "tomorrow after 8" in English or in her language, or as in
+    an upload."""
+    from bot.callbacks import overview, settle
+
+    service = _service()
+    with service.database.write() as connection:
+        language = str(overview.one(connection, callback_id)["language"])
+        words = tuple(service.library.times_in(each) for each in dict.fromkeys((language, "en")))
+        said = settle.move(connection, callback_id, when, words, service.clock.now())
+    click.echo(f"moved: {said} on the worker's clock")
+
+
 @callbacks.command("plan")
 @click.argument("callback_id", required=False)
 @click.option("--explain", is_flag=True, help="Say for each day why it was taken or not.")

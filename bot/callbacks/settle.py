@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, case, exists, select, update
 
 from bot import tally
-from bot.callbacks import caps, consents, requests
+from bot.callbacks import caps, consents, requests, wishes
 from bot.callbacks.claim import LAST_START
 from bot.callbacks.plan import Explanation, GiveUp, Planned, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_json
-from bot.callbacks.preference import wish
+from bot.callbacks.preference import parse, wish
 from bot.callbacks.requests import Considerations
 from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
+from bot.callbacks.wishes import Vocabulary
+from bot.errors import ConflictError, NotFound, PreferenceError
 from bot.flow.events import ConsentScope, Outcome
 from bot.messages import Channel
 from bot.storage.tables import (
@@ -61,12 +64,7 @@ _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAIL
 def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict:
     """Plan a callback that is not under way and write when it is due, or why it is given up."""
     known = requests.read(connection, callback_id, now)
-    stopped = connection.execute(
-        select(exists().where(_stop.c.index == _address.c.stop_index)).where(
-            _address.c.id == known.row.address_id
-        )
-    ).scalar_one()
-    if stopped:
+    if _is_stopped(connection, known.row.address_id):
         _finish(connection, callback_id, CallbackState.STOPPED, now, GiveUp.STOPPED.value)
         return plan(replace(known.request, stop=GiveUp.STOPPED), known.policy, now)
     verdict = plan(known.request, known.policy, now)
@@ -360,6 +358,35 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
         .limit(1)
     ).scalar_one_or_none()
     return disposition.value if given is False else None
+
+
+def move(
+    connection: Connection, callback_id: str, text: str, words: tuple[Vocabulary, ...], now: datetime
+) -> str:
+    """Somebody of ours moves a callback to the time that the worker named, in words of one of ``words`` or in the
+    grammar of :mod:`bot.callbacks.preference`. Gives what was understood, as a day and hours on her clock.
+
+    Raises :class:`NotFound`, :class:`ConflictError` if it is dialled right now, over, or on the stop list, and
+    :class:`PreferenceError` for a time that is not understood or lies in the past.
+    """
+    row = connection.execute(select(_callback).where(_callback.c.id == callback_id).with_for_update()).first()
+    if row is None:
+        raise NotFound(f"there is no callback {callback_id[:40]}")
+    local = now.astimezone(ZoneInfo(row.timezone))
+    found = (wishes.understand(text, vocabulary, local, row.country) for vocabulary in words)
+    preference = next((each for each in found if each is not None), None) or parse(text)
+    said = wishes.said(preference, local, row.country, "en")
+    if not said:
+        raise PreferenceError("The time lies in the past, or too far ahead.", code="bad_date")
+    if row.state != CallbackState.SCHEDULED or _is_stopped(connection, row.address_id):
+        raise ConflictError("only a callback that is scheduled can be moved")
+    _move(connection, callback_id, str(preference), now)
+    return said
+
+
+def _is_stopped(connection: Connection, address_id: str) -> bool:
+    stop = exists().where(_stop.c.index == _address.c.stop_index)
+    return bool(connection.execute(select(stop).where(_address.c.id == address_id)).scalar_one())
 
 
 def _move(connection: Connection, callback_id: str, preference: str, now: datetime) -> None:

@@ -50,6 +50,10 @@ _ENDS: Final = {Part.MORNING: 12, Part.LUNCH: 13, Part.AFTERNOON: 17, Part.EVENI
 _DAYTIME: Final = range(7, 22)
 _DAY_BEGINS: Final = time(9)
 _WHOLE_DAY: Final = (Part.MORNING, Part.LUNCH, Part.AFTERNOON, Part.EVENING)
+_UNKNOWN: Final = "?"
+"""Stands for a letter of a word that is not known."""
+_AROUND_AN_HOUR: Final = 8
+"""Letters of unknown words ("at", "o'clock") that a number may have around it to be an hour."""
 _LAST_ENOUGH: Final = timedelta(minutes=15)
 """What must be left of a window of today."""
 _OFFSETS: Final = {"today": 0, "tonight": 0, "tomorrow": 1, "day_after": 2}
@@ -150,7 +154,12 @@ def understand(text: str, words: Vocabulary, now: datetime, country: str) -> Pre
     plain = normal(text)
     if not plain or len(plain) > LONGEST:
         return None
-    said = _gather(list(_tokens(plain, words)), now.date())
+    tokens = list(_tokens(plain, words))
+    known = [token for token in tokens if token != _UNKNOWN]
+    if len(known) == 1 and isinstance(known[0], _Number) and len(tokens) - 1 > _AROUND_AN_HOUR:
+        # A lone number among words of another language, or of another matter, is no hour.
+        return None
+    said = _gather(known, now.date())
     if said is None or {"not", "before"} & set(said.names):
         return None
     alternatives = _with_time(said, now, country) if said.numbers else _without_time(said, now)
@@ -165,6 +174,8 @@ def _tokens(text: str, words: Vocabulary) -> Iterator[_Token]:
     while at < len(text):
         found = _word_at(text, at, words) or (_digits_at(text, at) if text[at].isdigit() else None)
         if found is None:
+            if text[at].isalpha():
+                yield _UNKNOWN
             at += 1
             continue
         token, length = found

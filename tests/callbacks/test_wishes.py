@@ -121,6 +121,7 @@ def test_a_time_that_may_mean_two_is_read_as_the_guide_says(text: str, meaning: 
         "in June",
         "24 December",
         "the sunset was lovely",
+        "besok setelah jam 8",
         "",
         "sunday " * 20,
     ],
