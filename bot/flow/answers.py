@@ -16,6 +16,8 @@ from bot.messages import Button, Input, Keys, Media, Option, Recording, Text
 
 SKIP: Final = "skip"
 SAID: Final = "said"
+IN_WORDS: Final = "in_words"
+"""Code of a time that was told in words, where a question offers times."""
 
 _DATE: Final = re.compile(r"(\d{1,2})[\s./-]+(\d{1,2})[\s./-]+(\d{4})|(\d{2})(\d{2})(\d{4})")
 _ISO_DATE: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")

@@ -133,8 +133,11 @@ def _keep(talk: Talk, answer: Answer) -> None:
     """The answer to the step's question becomes an event."""
     step, kind = talk.step, talk.ask.kind
     said = answer.code == answers.SAID and kind in _SAID_KINDS
-    code = None if said else answer.code
-    talk.events.append(Answered(step.id, kind.value, code, answer.text, answer.recording, answer.media))
+    code, text = None if said else answer.code, answer.text
+    if talk.ask.wish and code not in talk.ask.codes():
+        # A time in her own words has no code of the question's: what was understood is kept, and counts as one.
+        code, text = answers.IN_WORDS, answer.code
+    talk.events.append(Answered(step.id, kind.value, code, text, answer.recording, answer.media))
 
 
 def _follow(talk: Talk, step: Step, code: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.flow.catalog import Catalogs
-from bot.flow.events import CallbackRequested, Outcome
+from bot.flow.events import Answered, CallbackRequested, Outcome
 from bot.flow.library import Library
 from bot.flow.model import Kind
 from bot.messages import Text, Timeout
@@ -39,6 +39,13 @@ def test_a_time_in_words_is_said_back_and_counts_once_it_is_right(content: tuple
     assert promised(talk) == []
     assert promised(talk.take("1")) == [LATE_SUNDAY]
     assert talk.outcome is Outcome.LATER
+
+
+def test_a_time_in_words_is_an_answer_that_can_be_counted(content: tuple[Library, Catalogs]) -> None:
+    talk = asked_when(content).take("Saturday or Sunday").take("1")
+    (wish,) = promised(talk)
+    (answer,) = [event for event in talk.events if isinstance(event, Answered) and event.question == "better"]
+    assert (answer.code, answer.text) == ("in_words", wish)
 
 
 @pytest.mark.parametrize(
