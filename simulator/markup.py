@@ -10,7 +10,9 @@ KEPT = frozenset(
      "h1", "h2", "h3", "h4", "h5", "h6", "table", "tbody", "thead", "tr", "td", "th"]
 )  # fmt: skip
 ALONE = frozenset({"br", "hr"})
-DROPPED = frozenset({"script", "style", "head", "title", "iframe", "object", "svg", "math", "template", "noscript"})
+DROPPED = frozenset(
+    {"script", "style", "head", "title", "iframe", "object", "svg", "math", "template", "noscript"}
+)
 """Left out with everything inside."""
 
 

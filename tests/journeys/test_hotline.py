@@ -84,7 +84,9 @@ YES = [
 
 def test_her_code_is_needed_when_we_call(sqlite_world: World) -> None:
     world = sqlite_world
-    write(world, "hello", "English", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes", "48213", "4")
+    write(
+        world, "hello", "English", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes", "48213", "4"
+    )
     script = {"steps": [{"keys": "1"}, {"keys": "48214#"}, {"keys": "48214#"}], "then": "silent"}
     world.network.script(WORKER, script)
     world.at("2026-03-02T18:01:00+07:00")
