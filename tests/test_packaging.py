@@ -18,7 +18,19 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("boot.lock", "requirements.lock")
-OURS = {"app", "worker", "cli", "demo", "bot", "channels", "console", "simulator", "tests", "benchmarks"}
+OURS = {
+    "app",
+    "worker",
+    "cli",
+    "demo",
+    "bot",
+    "channels",
+    "console",
+    "rehearsal",
+    "simulator",
+    "tests",
+    "benchmarks",
+}
 NOT_SERVED = {"tests", "benchmarks"}
 
 # Addresses and paths that would tie the checkout to one machine, or tell about it.

@@ -64,6 +64,9 @@ def _make(
         names = _page(names, page, tongue)
     offered = answers.options(ask, tongue, names, keypad)
     texts = (tongue.text(ask.wording.on(keypad)), *_hints(ask, tongue, offered, keypad))
+    if not keypad:
+        # One text, so that a channel that shows the options under the last one shows them under the question.
+        texts = ("\n".join(texts),)
     languages: tuple[str, ...] = ()
     if keypad and ask.kind is Kind.LANGUAGE:
         texts, languages = _menu_of_languages(texts[0], offered, catalogs, tongue)

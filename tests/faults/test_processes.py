@@ -35,10 +35,11 @@ def callbacks(at: Station) -> list[Json]:
 
 
 def is_served(at: Station) -> bool:
-    """Whether nobody waits any more: each was tried, and no attempt is under way."""
+    """Whether nobody waits any more: each was tried, and no attempt is under way. A later round is weeks away."""
     return all(
         each["attempts"] and all(attempt["state"] == "settled" for attempt in each["attempts"])
         for each in callbacks(at)
+        if each["round"] == 1
     )
 
 

@@ -116,6 +116,7 @@ def test_whatsapp_has_buttons_a_list_and_a_switch_that_hides_the_number(
         phones.client.messages.create(to=HANDSET, from_=LINE, content_sid=sid)
     page = opened(phones, browser, "whatsapp")
     page.get_by_role("button", name="Yes", exact=True).click()
+    expect(page.locator("#chat .me .words")).to_have_text(["Yes"])
     page.get_by_text("☰ 1–2").click()
     page.get_by_role("button", name="Hours").click()
     expect(page.locator("#chat .me .words")).to_have_text(["Yes", "Hours"])
