@@ -29,17 +29,16 @@ def interviewed(at: Station, script: object = REPORTS_DISMISSAL, count: int = WO
 
 
 def callbacks(at: Station) -> list[Json]:
-    """All callbacks with their attempts."""
+    """All callbacks of the first round with their attempts; a later round is weeks away."""
     with at.service.database.read() as connection:
-        return overview.newest(connection, 1000)
+        return [each for each in overview.newest(connection, 1000) if each["round"] == 1]
 
 
 def is_served(at: Station) -> bool:
-    """Whether nobody waits any more: each was tried, and no attempt is under way. A later round is weeks away."""
+    """Whether nobody waits any more: each was tried, and no attempt is under way."""
     return all(
         each["attempts"] and all(attempt["state"] == "settled" for attempt in each["attempts"])
         for each in callbacks(at)
-        if each["round"] == 1
     )
 
 
