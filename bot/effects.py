@@ -431,27 +431,19 @@ def _promise(
         )
         .values(state=CallbackState.GIVEN_UP, give_up_reason="replaced", due_at=None, updated_at=now)
     )
-    callback_id = new_id()
-    connection.execute(
-        insert(_callback).values(
-            id=callback_id,
-            contact_id=standing.contact_id,
-            address_id=way.address_id,
-            audit_id=standing.audit_id,
-            kind="requested",
-            round=1,
-            continues_id=continues,
-            channel=way.channel,
-            language=standing.language,
-            timezone=way.zone,
-            country=way.country or "",
-            preference=str(wish(preference, now, zone)),
-            first_day=today,
-            last_day=today + REQUESTED_FOR,
-            state=CallbackState.SCHEDULED,
-            attempts=0,
-            created_at=now,
-            updated_at=now,
-        )
+    settle.promise(
+        connection,
+        now,
+        contact_id=standing.contact_id,
+        address_id=way.address_id,
+        audit_id=standing.audit_id,
+        kind="requested",
+        continues_id=continues,
+        channel=way.channel,
+        language=standing.language,
+        timezone=way.zone,
+        country=way.country or "",
+        preference=str(wish(preference, now, zone)),
+        first_day=today,
+        last_day=today + REQUESTED_FOR,
     )
-    settle.schedule(connection, callback_id, now)

@@ -19,7 +19,7 @@ from bot import contacts
 from bot.audits.upload import Row, RowError
 from bot.callbacks import settle
 from bot.callbacks.preference import repeated
-from bot.callbacks.states import CallbackState
+from bot.callbacks.states import AUDIT, CallbackState
 from bot.ids import new_id
 from bot.messages import Reveal
 from bot.privacy.keys import Purpose
@@ -220,23 +220,16 @@ class _Importing:
             settle.schedule(self.connection, callback.id, self.now)
 
     def _promise(self, contact_id: str, address_id: str, member_id: str) -> None:
-        callback_id = new_id()
-        self.connection.execute(
-            insert(_callback).values(
-                id=callback_id,
-                contact_id=contact_id,
-                address_id=address_id,
-                cohort_member_id=member_id,
-                audit_id=self.audit_id,
-                kind="audit",
-                round=1,
-                state=CallbackState.SCHEDULED,
-                attempts=0,
-                created_at=self.now,
-                **self._callback_values(1),
-            )
+        settle.promise(
+            self.connection,
+            self.now,
+            contact_id=contact_id,
+            address_id=address_id,
+            cohort_member_id=member_id,
+            audit_id=self.audit_id,
+            kind=AUDIT,
+            **self._callback_values(1),
         )
-        settle.schedule(self.connection, callback_id, self.now)
 
     # --- values ------------------------------------------------------------------------------
 

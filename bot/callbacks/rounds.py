@@ -15,7 +15,7 @@ from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select, update
 
 from bot.callbacks import consents, requests, settle
 from bot.callbacks.plan import GiveUp
@@ -23,7 +23,6 @@ from bot.callbacks.policy import Policy, from_json
 from bot.callbacks.preference import parse, repeated
 from bot.callbacks.states import AUDIT, CallbackState, Disposition
 from bot.flow.events import ConsentScope
-from bot.ids import new_id
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, table
 from bot.storage.types import AnyRow
@@ -120,28 +119,21 @@ def _has_later(connection: Connection, row: AnyRow) -> bool:
 def _promise(connection: Connection, row: AnyRow, policy: Policy, number: int, now: datetime) -> None:
     """The callback of a later round: as the auditor registered her, whatever became of the earlier rounds."""
     first_day, last_day = policy.all_rounds()[number - 1].days(row.audit_date)
-    callback_id = new_id()
-    connection.execute(
-        insert(_callback).values(
-            id=callback_id,
-            contact_id=row.contact_id,
-            address_id=row.registered_address_id,
-            cohort_member_id=row.cohort_member_id,
-            audit_id=row.audit_id,
-            kind=AUDIT,
-            round=number,
-            channel=row.registered_channel,
-            language=row.language,
-            timezone=row.timezone,
-            country=row.country,
-            region=row.region,
-            preference=str(repeated(parse(row.registered), row.country)),
-            first_day=first_day,
-            last_day=last_day,
-            state=CallbackState.SCHEDULED,
-            attempts=0,
-            created_at=now,
-            updated_at=now,
-        )
+    settle.promise(
+        connection,
+        now,
+        round=number,
+        contact_id=row.contact_id,
+        address_id=row.registered_address_id,
+        cohort_member_id=row.cohort_member_id,
+        audit_id=row.audit_id,
+        kind=AUDIT,
+        channel=row.registered_channel,
+        language=row.language,
+        timezone=row.timezone,
+        country=row.country,
+        region=row.region,
+        preference=str(repeated(parse(row.registered), row.country)),
+        first_day=first_day,
+        last_day=last_day,
     )
-    settle.schedule(connection, callback_id, now)

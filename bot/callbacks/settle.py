@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, case, exists, select, update
+from sqlalchemy import Connection, case, exists, insert, select, update
 
 from bot import tally
 from bot.callbacks import caps, consents, requests, wishes
@@ -23,6 +23,7 @@ from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState,
 from bot.callbacks.wishes import Vocabulary
 from bot.errors import ConflictError, NotFound, PreferenceError
 from bot.flow.events import ConsentScope, Outcome
+from bot.ids import new_id
 from bot.messages import Channel
 from bot.storage.tables import (
     AddressRow,
@@ -59,6 +60,20 @@ _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAIL
 
 
 # --- planning ---------------------------------------------------------------------------------
+
+
+def promise(connection: Connection, now: datetime, **values: object) -> None:
+    """A new callback, planned at once: of the first round if ``values``, its columns, name no other."""
+    callback_id = new_id()
+    begun = {
+        "round": 1,
+        "state": CallbackState.SCHEDULED,
+        "attempts": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
+    connection.execute(insert(_callback).values(id=callback_id, **(begun | values)))
+    schedule(connection, callback_id, now)
 
 
 def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict:
