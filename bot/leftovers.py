@@ -16,12 +16,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, delete, exists, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot import incidents
+from bot.backoff import delay
 from bot.clock import wall_time
 from bot.errors import SendError
 from bot.ids import new_id
-from bot.incidents import IncidentKind
-from bot.media import FILES, MOST_TRIES, delay
+from bot.media import FILES, is_hopeless
 from bot.messages import Channel
 from bot.settings import Settings
 from bot.storage.tables import Leftover, Message, table
@@ -102,10 +101,7 @@ def gone(connection: Connection, left: Left) -> None:
 
 def not_deleted(connection: Connection, left: Left, error: SendError, wall: datetime, now: datetime) -> None:
     """The provider did not delete it: again later, for 14 days, and then the operator is told."""
-    if error.action == "operator":
-        incidents.report(connection, IncidentKind.PROVIDER, f"{left.channel} {error.code}", now)
-    if left.tries >= MOST_TRIES:
-        incidents.report(connection, IncidentKind.LEFTOVER, f"{left.channel} {error.code}", now)
+    if is_hopeless(connection, left.channel, error, left.tries, now):
         gone(connection, left)
         return
     wait = max(TWILIOS_PATIENCE, delay(left.tries), timedelta(seconds=error.wait))

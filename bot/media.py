@@ -21,6 +21,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Table, case, insert, literal_column, null, select, update
 
 from bot import filetypes, incidents
+from bot.backoff import delay
 from bot.clock import wall_time
 from bot.errors import SendError, SendOutcome
 from bot.flow.events import ConsentScope
@@ -42,8 +43,6 @@ MISSING_TRIES = 16
 """After so many tries, within about seven hours, the provider will not have it any more."""
 MOST_TRIES = 346
 """After so many tries, within about 14 days, we give up; Twilio itself asks to try for so long (error 20009)."""
-_FIRST_DELAY = timedelta(seconds=5)
-_LONGEST_DELAY = timedelta(hours=1)
 # Written out, because a partial index is used only where the statement says the same as the index does.
 _OPEN: Final[Sequence[ColumnElement[str]]] = (literal_column("'due'"), literal_column("'fetched'"))
 
@@ -311,12 +310,6 @@ def _again(connection: Connection, item: Item, wall: datetime, wait: timedelta =
     )
 
 
-def delay(tries: int) -> timedelta:
-    """How long to wait after so many tries: five seconds, doubling, an hour at most."""
-    doubled: timedelta = _FIRST_DELAY * 2 ** min(max(0, tries - 1), 16)
-    return min(doubled, _LONGEST_DELAY)
-
-
 # --- deleting there ---------------------------------------------------------------------------
 
 
@@ -334,10 +327,19 @@ def settled(connection: Connection, item: Item) -> None:
 
 def not_deleted(connection: Connection, item: Item, error: SendError, wall: datetime, now: datetime) -> None:
     """The provider did not delete its copy: it is asked again for 14 days, and then the operator is told."""
-    if error.action == "operator":
-        incidents.report(connection, IncidentKind.PROVIDER, f"{item.channel} {error.code}", now)
-    if item.tries >= MOST_TRIES:
-        incidents.report(connection, IncidentKind.LEFTOVER, f"{item.channel} {error.code}", now)
+    if is_hopeless(connection, item.channel, error, item.tries, now):
         settled(connection, item)
     else:
         _again(connection, item, wall, timedelta(seconds=error.wait))
+
+
+def is_hopeless(
+    connection: Connection, channel: Channel, error: SendError, tries: int, now: datetime
+) -> bool:
+    """Whether a provider that did not delete something is asked no more; the operator is told what is theirs to mend."""
+    if error.action == "operator":
+        incidents.report(connection, IncidentKind.PROVIDER, f"{channel} {error.code}", now)
+    if tries < MOST_TRIES:
+        return False
+    incidents.report(connection, IncidentKind.LEFTOVER, f"{channel} {error.code}", now)
+    return True

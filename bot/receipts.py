@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     String,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from bot import contacts, incidents, leftovers, pace, troubles, ways
+from bot.backoff import delay
 from bot.errors import SendError, SendOutcome
 from bot.incidents import IncidentKind
 from bot.messages import Channel, DeliveryStatus, Receipt, Returned, StatusUpdate
@@ -39,8 +41,6 @@ MOST_TRIES = 8
 MOST_SOFT_TRIES = 3
 LATER = timedelta(hours=2)
 """When a text to a phone that was off or out of reach is tried again."""
-_FIRST_DELAY = timedelta(seconds=5)
-_LONGEST_DELAY = timedelta(hours=1)
 REPLY = "reply"
 """The scope of the tokens that name our messages to the world (:meth:`Sealer.token`)."""
 MOST_TOKENS = 40
@@ -165,12 +165,11 @@ def again(
     connection: Connection, outbox_id: str, tries: int, now: datetime, wait: timedelta = timedelta()
 ) -> None:
     """Queue it once more, after a delay that doubles and is spread by chance, and never sooner than ``wait``."""
-    delay = min(_FIRST_DELAY * 2 ** max(0, tries - 1), _LONGEST_DELAY)
-    delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    later = delay(tries) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
     connection.execute(
         update(_outbox)
         .where(_outbox.c.id == outbox_id, _outbox.c.state.in_(("sending", "unknown")))
-        .values(state="queued", due_at=now + max(delay, wait))
+        .values(state="queued", due_at=now + max(later, wait))
     )
 
 
@@ -296,8 +295,15 @@ def _requeue(connection: Connection, row: AnyRow, report: StatusUpdate, **values
     connection.execute(update(_outbox).where(_outbox.c.id == row.id).values(state="queued", **values))
 
 
-def _advance_status(connection, which, status, code, provider_id=None, forget_at=None) -> bool:  # type: ignore[no-untyped-def]  # column expressions
-    values = {"status": status.value, "status_rank": status.rank}
+def _advance_status(
+    connection: Connection,
+    which: ColumnElement[bool],
+    status: DeliveryStatus,
+    code: str | None,
+    provider_id: str | None = None,
+    forget_at: datetime | None = None,
+) -> bool:
+    values: dict[str, object] = {"status": status.value, "status_rank": status.rank}
     if code:
         values["error_code"] = code
     if provider_id:

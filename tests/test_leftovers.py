@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from bot import leftovers, media
+from bot.backoff import delay
 from bot.clock import FrozenClock, wall_time
 from bot.errors import SendError, SendOutcome
 from bot.ids import new_id
@@ -127,9 +128,9 @@ def _fail(database: Database, leftover_id: str, clock: FrozenClock) -> None:
 
 
 def test_it_is_tried_for_two_weeks() -> None:
-    waits = (max(leftovers.TWILIOS_PATIENCE, media.delay(tries)) for tries in range(1, media.MOST_TRIES))
+    waits = (max(leftovers.TWILIOS_PATIENCE, delay(tries)) for tries in range(1, media.MOST_TRIES))
     assert timedelta(days=13) < sum(waits, timedelta()) < timedelta(days=15)
-    missing = sum((media.delay(tries) for tries in range(1, media.MISSING_TRIES)), timedelta())
+    missing = sum((delay(tries) for tries in range(1, media.MISSING_TRIES)), timedelta())
     assert timedelta(hours=6) < missing < timedelta(hours=8)
 
 
