@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from statistics import median
 
 from flask.testing import FlaskClient
@@ -108,7 +109,7 @@ def _at(service: Service, web: Server, visitor: FlaskClient, size: int) -> dict[
     with service.database.read() as connection:
         case = connection.execute(select(_case.c.id).limit(1)).scalar_one()
     for name, path in _PAGES.items():
-        found[name] = _timed(lambda path=path: _look(visitor, path.format(case=case)))  # type: ignore[misc]  # mypy does not type defaults of lambdas
+        found[name] = _timed(partial(_look, visitor, path.format(case=case)))
     return found
 
 

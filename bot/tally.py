@@ -37,7 +37,7 @@ from bot.flow.events import ConsentScope
 from bot.rates import outcome_of
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, Consent, Conversation, Tally, Trouble, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, AnySelect
 
 _attempt = table(Attempt)
 _callback = table(Callback)
@@ -152,7 +152,7 @@ def _fold_attempts(connection: Connection, counts: Counter[_Key]) -> int:
     return len(ids)
 
 
-def _attempts_with_talks(ids: Collection[str]):  # type: ignore[no-untyped-def]  # a statement over four tables
+def _attempts_with_talks(ids: Collection[str]) -> AnySelect:
     mine = _conversation.c.attempt_id == _attempt.c.id
     agreed = exists().where(
         mine,

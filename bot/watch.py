@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, lit
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import transfers
+from bot.callbacks.claim import UNSETTLED
 from bot.messages import Channel
 from bot.storage.tables import (
     Attempt,
@@ -45,7 +46,6 @@ _TOP: Final = 0.05
 
 # Written out, because a partial index is used only where the statement says the same as the index does.
 _SCHEDULED: Final[ColumnElement[bool]] = _callback.c.state == literal_column("'scheduled'")
-_UNDER_WAY: Final[ColumnElement[bool]] = _attempt.c.state != literal_column("'settled'")
 _QUEUED: Final[ColumnElement[bool]] = _outbox.c.state == literal_column("'queued'")
 _NOTICE: Final[ColumnElement[bool]] = _outbox.c.kind == literal_column("'notice'")
 
@@ -107,7 +107,7 @@ def read(connection: Connection, now: datetime) -> Now:
         late=_count(connection, _callback, _SCHEDULED, _callback.c.due_at <= now - LATE),
         lateness=oldest,
         lateness_p95=_nth(connection, now, int(number * _TOP)) if number else 0.0,
-        dialling=_count(connection, _attempt, _UNDER_WAY),
+        dialling=_count(connection, _attempt, UNSETTLED),
         callers_waiting=len(waiting),
         longest_wait=max(((now - caller.since).total_seconds() for caller in waiting), default=0.0),
         outbox=_queues(connection, now),
