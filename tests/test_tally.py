@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import metrics, tally, tick, watch
+from bot.callbacks.claim import UNSETTLED
 from bot.ids import new_id
 from bot.service import Service
 from bot.storage import tables
@@ -166,7 +167,7 @@ def plan(connection: Connection, statement: str) -> str:
         ("callback", tally._CALLBACKS, "callback_untallied"),
         ("trouble", tally._TROUBLES, "trouble_untallied"),
         ("callback", watch._SCHEDULED, "callback_due"),
-        ("attempt", watch._UNDER_WAY, "attempt_open"),
+        ("attempt", UNSETTLED, "attempt_open"),
         ("recording", watch._to_fetch(table(tables.RecordingRow)), "recording_due"),
         ("media", watch._to_fetch(table(tables.Media)), "media_due"),
     ],
