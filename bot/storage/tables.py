@@ -658,6 +658,12 @@ class Transfer(Row, table=True):
             sqlite_where=text("state <> 'ended'"),
             postgresql_where=text("state <> 'ended'"),
         ),
+        Index(
+            "transfer_untallied",
+            "id",
+            sqlite_where=text("state = 'ended' AND tallied IS NULL"),
+            postgresql_where=text("state = 'ended' AND tallied IS NULL"),
+        ),
     )
     id: str = _id()
     conversation_id: str = _ref("conversation.id", index=True)
@@ -676,6 +682,8 @@ class Transfer(Row, table=True):
     ended_at: datetime | None = _at(nullable=True)
     wrapped_up_at: datetime | None = _at(nullable=True)
     """When the agent had written down what there was to write."""
+    tallied: bool | None = None
+    """Whether it was counted (:mod:`bot.tally`)."""
 
 
 # --- cases ----------------------------------------------------------------------------------
@@ -714,7 +722,15 @@ class Case(Row, table=True):
 class Grievance(Row, table=True):
     """One thing reported in a conversation; a case gathers them."""
 
-    __table_args__ = (UniqueConstraint("conversation_id", "question", "category"),)
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "question", "category"),
+        Index(
+            "grievance_untallied",
+            "id",
+            sqlite_where=text("tallied IS NULL"),
+            postgresql_where=text("tallied IS NULL"),
+        ),
+    )
     id: str = _id()
     case_id: str = _ref("cases.id", index=True)
     conversation_id: str = _ref("conversation.id")
@@ -723,6 +739,8 @@ class Grievance(Row, table=True):
     severity: str = Field(max_length=2)
     indicators: str = ""
     """ILO indicator codes, separated by spaces."""
+    tallied: bool | None = None
+    """Whether it was counted (:mod:`bot.tally`)."""
     created_at: datetime = _at()
 
 
@@ -730,7 +748,15 @@ class CaseEvent(Row, table=True):
     """What happened to a case: append-only."""
 
     __tablename__ = "case_event"
-    __table_args__ = (Index("case_event_order", "case_id", "id"),)
+    __table_args__ = (
+        Index("case_event_order", "case_id", "id"),
+        Index(
+            "case_event_untallied",
+            "id",
+            sqlite_where=text("tallied IS NULL"),
+            postgresql_where=text("tallied IS NULL"),
+        ),
+    )
     id: str = _id()
     case_id: str = _ref("cases.id")
     staff_id: str | None = _ref("staff.id", nullable=True)
@@ -738,6 +764,8 @@ class CaseEvent(Row, table=True):
     detail: str | None = Field(default=None, max_length=64)
     """A code, never words."""
     note_sealed: bytes | None = _sealed(nullable=True)
+    tallied: bool | None = None
+    """Whether it was counted (:mod:`bot.tally`)."""
     created_at: datetime = _at()
 
 
