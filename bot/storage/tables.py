@@ -57,6 +57,8 @@ class Client(Row, table=True):
     """The callback policy as JSON; NULL means the defaults of :class:`bot.callbacks.policy.Policy`."""
     daily_cap: int | None = None
     """The same number as in the policy, where a clock finds it without reading every policy."""
+    mode: str | None = Field(default=None, max_length=16)
+    """Who calls, if the policy says that it is not the system alone; likewise for the clock."""
     created_at: datetime = _at()
 
 
@@ -135,6 +137,8 @@ class Contact(Row, table=True):
     country: str | None = Field(default=None, max_length=2)
     alias_sealed: bytes | None = _sealed(nullable=True)
     pass_word_digest: str | None = Field(default=None, max_length=40, repr=False)
+    reminders: bool | None = None
+    """Her own last word on texts before a call (:mod:`bot.callbacks.reminders`); NULL if she never said one."""
     created_at: datetime = _at()
 
 
@@ -190,6 +194,8 @@ class CohortMember(Row, table=True):
     channel: str = Field(max_length=16)
     nationality: str | None = None
     consent: bool | None = None
+    reminder: bool | None = None
+    """Whether she agreed at the interview to a text before the call."""
     created_at: datetime = _at()
     updated_at: datetime = _at()
 
@@ -220,6 +226,12 @@ class Callback(Row, table=True):
             unique=True,
             sqlite_where=text("kind = 'audit'"),
             postgresql_where=text("kind = 'audit'"),
+        ),
+        Index(
+            "callback_remind",
+            "remind_at",
+            sqlite_where=text("state = 'scheduled' AND remind_at IS NOT NULL"),
+            postgresql_where=text("state = 'scheduled' AND remind_at IS NOT NULL"),
         ),
         Index(
             "callback_unfollowed",
@@ -267,6 +279,8 @@ class Callback(Row, table=True):
     state: str = Field(max_length=16)
     due_at: datetime | None = _at(nullable=True)
     window_end: datetime | None = _at(nullable=True)
+    remind_at: datetime | None = _at(nullable=True)
+    """When a short text goes out before the planned call; NULL if none does, or it went out."""
     give_up_reason: str | None = Field(default=None, max_length=32)
     attempts: int = 0
     created_at: datetime = _at()
@@ -321,6 +335,18 @@ class Attempt(Row, table=True):
     ended_at: datetime | None = _at(nullable=True)
     settled_at: datetime | None = _at(nullable=True)
     seconds: int | None = None
+
+
+class Reminder(Row, table=True):
+    """One short text before one planned call: never two for the same instant (:mod:`bot.callbacks.reminders`)."""
+
+    __table_args__ = (UniqueConstraint("callback_id", "call_at"),)
+    id: str = _id()
+    callback_id: str = _ref("callback.id")
+    message_id: str = _ref("message.id", index=True)
+    call_at: datetime = _at()
+    """The instant of the call that it tells."""
+    created_at: datetime = _at()
 
 
 class Pace(Row, table=True):
@@ -648,7 +674,7 @@ class Agent(Row, table=True):
 
 
 class Transfer(Row, table=True):
-    """A caller who waits for an agent, or talks with one. States: :mod:`bot.transfers`."""
+    """A caller who waits for an agent or talks with one, or a worker whom an agent calls. States: :mod:`bot.transfers`."""
 
     __table_args__ = (
         Index(
@@ -659,6 +685,20 @@ class Transfer(Row, table=True):
             postgresql_where=text("state <> 'ended'"),
         ),
         Index(
+            "transfer_open_callback",
+            "callback_id",
+            unique=True,
+            sqlite_where=text("state <> 'ended'"),
+            postgresql_where=text("state <> 'ended'"),
+        ),
+        Index(
+            "transfer_attempt",
+            "attempt_id",
+            unique=True,
+            sqlite_where=text("attempt_id IS NOT NULL"),
+            postgresql_where=text("attempt_id IS NOT NULL"),
+        ),
+        Index(
             "transfer_untallied",
             "id",
             sqlite_where=text("state = 'ended' AND tallied IS NULL"),
@@ -666,7 +706,13 @@ class Transfer(Row, table=True):
         ),
     )
     id: str = _id()
-    conversation_id: str = _ref("conversation.id", index=True)
+    conversation_id: str | None = _ref("conversation.id", nullable=True, index=True)
+    """None of a callback whose worker has not picked up."""
+    callback_id: str | None = Field(default=None, max_length=ID)
+    """The callback that an agent leads, if the agent is rung before the worker (:mod:`bot.leads`). (No foreign
+    key: SQLite cannot add one to a table that there is.)"""
+    attempt_id: str | None = Field(default=None, max_length=ID)
+    """The dial to its worker, once the agent is on the line."""
     language: str = Field(max_length=16)
     state: str = Field(max_length=16)
     outcome: str | None = Field(default=None, max_length=16)
