@@ -14,7 +14,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import alerts, leftovers, links, media, outbox, pace, staff, tally, transfers, troubles, watch
+from bot import alerts, folding, leftovers, links, media, outbox, pace, staff, transfers, troubles, watch
 from bot.callbacks import caps, dial, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -62,7 +62,7 @@ def beat(service: Service) -> Iterator[Work]:
 
 def _watch(service: Service, now: datetime, wall: datetime) -> None:
     """Count what has happened, take a reading and look whether to raise an alarm: one clock does, after what is due was handed out."""
-    tally.fold(service.database)
+    folding.fold(service)
     with service.database.read() as connection:
         found = watch.read(connection, now)
     with service.database.write() as connection:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot import metrics, tally, tick, watch
+from bot import folding, metrics, tally, tick, watch
 from bot.callbacks.claim import UNSETTLED
 from bot.ids import new_id
 from bot.service import Service
@@ -73,7 +73,7 @@ def test_a_window_that_goes_by_without_a_ring_is_a_broken_promise_and_is_counted
 def test_clocks_that_count_together_count_once(world: World) -> None:
     planted(world.service, 40)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: tally.fold(world.service.database), range(4)))
+        list(pool.map(lambda _: folding.fold(world.service), range(4)))
     assert sums(world, What.ATTEMPT) == {"no_answer": 40}
     assert sums(world, What.DIALLED) == {"inside": 40}
     assert {each.client_id for each in world.rows(tables.Tally)} == {NO_CLIENT}
@@ -89,7 +89,7 @@ def test_what_an_operator_sees_does_not_tell_who_is_in_danger(sqlite_world: Worl
                 .where(attempt.c.callback_id == callback_id, attempt.c.n == n)
                 .values(disposition=disposition)
             )
-    tally.fold(sqlite_world.service.database)
+    folding.fold(sqlite_world.service)
     told = metrics.text(sqlite_world.service).decode()
     assert 'disposition="other"} 1.0' in told
     assert 'disposition="completed"} 1.0' in told
@@ -163,9 +163,9 @@ def plan(connection: Connection, statement: str) -> str:
 @pytest.mark.parametrize(
     ("of", "where", "index"),
     [
-        ("attempt", tally._ATTEMPTS, "attempt_untallied"),
-        ("callback", tally._CALLBACKS, "callback_untallied"),
-        ("trouble", tally._TROUBLES, "trouble_untallied"),
+        ("attempt", folding._ATTEMPTS, "attempt_untallied"),
+        ("callback", folding._CALLBACKS, "callback_untallied"),
+        ("trouble", folding._TROUBLES, "trouble_untallied"),
         ("callback", watch._SCHEDULED, "callback_due"),
         ("attempt", UNSETTLED, "attempt_open"),
         ("recording", watch._to_fetch(table(tables.RecordingRow)), "recording_due"),
