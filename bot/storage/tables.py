@@ -349,6 +349,26 @@ class Reminder(Row, table=True):
     created_at: datetime = _at()
 
 
+class CallbackMove(Row, table=True):
+    """That somebody of ours moved a callback to a time that the worker named, and which it had before."""
+
+    __tablename__ = "callback_move"
+    id: str = _id()
+    callback_id: str = _ref("callback.id", index=True)
+    staff_id: str | None = _ref("staff.id", nullable=True)
+    """None is the command line."""
+    preference: str
+    """What the callback was planned by afterwards."""
+    former: str
+    """And before, with the days and the instants of then."""
+    former_first_day: date
+    former_last_day: date
+    former_due_at: datetime | None = _at(nullable=True)
+    former_window_end: datetime | None = _at(nullable=True)
+    undone_at: datetime | None = _at(nullable=True)
+    created_at: datetime = _at()
+
+
 class Pace(Row, table=True):
     """How fast things may start over all processes: calls, texts of a channel. ``next_at`` is wall time."""
 
