@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from bot import pace
-from bot.callbacks import caps
+from bot.callbacks import caps, modes
 from bot.callbacks.states import AUDIT, AttemptState, CallbackState
 from bot.ids import new_id
 from bot.messages import Channel
@@ -96,14 +96,34 @@ def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits)
         claimed = []
         if Channel.VOICE in limits.channels:
             room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
-            allowed = min(room.count, _free_slots(connection, limits.slots)) if room.count else 0
-            claimed = _claim(connection, now, allowed, [Channel.VOICE])
+            allowed = min(room.count, free_slots(connection, limits.slots)) if room.count else 0
+            theirs = modes.not_for_system(connection, now)
+            claimed = _claim(connection, now, allowed, [Channel.VOICE], None if theirs is None else ~theirs)
             pace.use(connection, room, len(claimed))
         claimed += _claim(connection, now, MOST_WRITTEN, writing)
-        attempts = [_attempt_of(row, now, wall) for row in claimed]
-        if attempts:
-            connection.execute(insert(_attempt), attempts)
-        return [str(attempt["id"]) for attempt in attempts]
+        return [str(attempt["id"]) for attempt in _begin(connection, claimed, now, wall)]
+
+
+def claim_led(
+    connection: Connection, callback_ids: Sequence[str], now: datetime, wall: datetime, limits: Limits
+) -> dict[str, str]:
+    """Take callbacks whose agents are on the line already, within the same limits as all others; gives the new
+    attempt by callback. What is not given may not be dialled (now).
+    """
+    room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
+    allowed = min(room.count, free_slots(connection, limits.slots)) if room.count else 0
+    claimed = _claim(connection, now, allowed, [Channel.VOICE], _callback.c.id.in_(callback_ids))
+    pace.use(connection, room, len(claimed))
+    return {str(each["callback_id"]): str(each["id"]) for each in _begin(connection, claimed, now, wall)}
+
+
+def _begin(
+    connection: Connection, claimed: list[dict[str, object]], now: datetime, wall: datetime
+) -> list[dict[str, object]]:
+    attempts = [_attempt_of(row, now, wall) for row in claimed]
+    if attempts:
+        connection.execute(insert(_attempt), attempts)
+    return attempts
 
 
 def waiting_claims(connection: Connection, wall: datetime, limit: int) -> list[str]:
@@ -144,10 +164,13 @@ def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool
         _callback.c.due_at <= now,
         _callback.c.channel.in_(limits.channels),
     )
+    if (theirs := modes.not_for_system(connection, now)) is not None:
+        due = due.where(~theirs)
     return connection.execute(due.limit(1)).first() is not None
 
 
-def _free_slots(connection: Connection, slots: int) -> int:
+def free_slots(connection: Connection, slots: int) -> int:
+    """How many calls may still be under way beside those that are."""
     under_way = connection.execute(
         select(func.count()).select_from(_attempt).where(UNSETTLED, _attempt.c.channel == Channel.VOICE)
     ).scalar_one()
@@ -155,7 +178,11 @@ def _free_slots(connection: Connection, slots: int) -> int:
 
 
 def _claim(
-    connection: Connection, now: datetime, limit: int, channels: Sequence[str]
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    channels: Sequence[str],
+    which: ColumnElement[bool] | None = None,
 ) -> list[dict[str, object]]:
     if not (limit and channels):
         return []
@@ -176,6 +203,8 @@ def _claim(
         .limit(limit)
         .with_for_update(skip_locked=True, of=_callback)
     )
+    if which is not None:
+        due = due.where(which)
     if full := caps.full(connection, now):
         # What finds no place today is planned for another day, and does not stand before others meanwhile.
         of_full = exists().where(_audit.c.id == _callback.c.audit_id, _audit.c.client_id.in_(full))

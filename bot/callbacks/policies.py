@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from bot.callbacks import rounds, settle
 from bot.callbacks.plan import GiveUp
-from bot.callbacks.policy import REST_OF_THE_WORLD, Policy, from_json, to_json
+from bot.callbacks.policy import REST_OF_THE_WORLD, Mode, Policy, from_json, to_json
 from bot.callbacks.states import AUDIT, CallbackState
 from bot.errors import ConflictError, InputError
 from bot.ids import new_id
@@ -139,7 +139,11 @@ def _keep(connection: Connection, former: Held, policy: Policy, by: str | None, 
     connection.execute(
         update(_client)
         .where(_client.c.id == former.client_id)
-        .values(policy=to_json(policy), daily_cap=policy.daily_cap)
+        .values(
+            policy=to_json(policy),
+            daily_cap=policy.daily_cap,
+            mode=None if policy.mode is Mode.AUTOMATIC else policy.mode,
+        )
     )
     access.record(connection, by, "set_policy", "client", former.client_id, now)
 
