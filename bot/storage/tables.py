@@ -115,7 +115,7 @@ class Shift(Row, table=True):
 class Audit(Row, table=True):
     """One visit to one factory. ``card_code`` stands on the card that workers are given."""
 
-    __table_args__ = (UniqueConstraint("client_id", "ref"),)
+    __table_args__ = (UniqueConstraint("client_id", "ref"), Index("audit_day", "client_id", "audit_date"))
     id: str = _id()
     client_id: str = _ref("client.id")
     factory_id: str = _ref("factory.id", index=True)
@@ -238,6 +238,19 @@ class Callback(Row, table=True):
             "id",
             sqlite_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
             postgresql_where=text("kind = 'audit' AND state IN ('reached', 'given_up') AND followed IS NULL"),
+        ),
+        Index(
+            "callback_given_up",
+            "id",
+            sqlite_where=text("state = 'given_up'"),
+            postgresql_where=text("state = 'given_up'"),
+        ),
+        Index(
+            "callback_given_up_for",
+            "give_up_reason",
+            "id",
+            sqlite_where=text("state = 'given_up'"),
+            postgresql_where=text("state = 'given_up'"),
         ),
         Index(
             "callback_untallied",
@@ -755,6 +768,9 @@ class Transfer(Row, table=True):
 # --- cases ----------------------------------------------------------------------------------
 
 
+_OPEN_CASE = "state NOT IN ('closed_unreached', 'closed_validated', 'inconclusive', 'referred', 'unsubstantiated', 'withdrawn')"
+
+
 class Case(Row, table=True):
     """What was reported in one conversation, worked on by supervisors. Lifecycle: :mod:`bot.cases.lifecycle`."""
 
@@ -762,6 +778,14 @@ class Case(Row, table=True):
     __table_args__ = (
         Index("cases_queue", "state", "review_due_at"),
         Index("cases_recent", "updated_at", "id"),
+        Index("cases_recent_of_severity", "severity", "updated_at", "id"),
+        Index(
+            "cases_open",
+            "severity",
+            "assignee_id",
+            sqlite_where=text(_OPEN_CASE),
+            postgresql_where=text(_OPEN_CASE),
+        ),
     )
     id: str = _id()
     reference: str = Field(unique=True, max_length=12)
@@ -901,7 +925,16 @@ class AccessLog(Row, table=True):
 class Incident(Row, table=True):
     """Something an operator must look at: a broken flow file, a parked message, a refused configuration."""
 
-    __table_args__ = (UniqueConstraint("kind", "subject"),)
+    __table_args__ = (
+        UniqueConstraint("kind", "subject"),
+        Index(
+            "incident_open",
+            "last_at",
+            sqlite_where=text("resolved_at IS NULL"),
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+        Index("incident_resolved", "resolved_at"),
+    )
     id: str = _id()
     kind: str = Field(max_length=32)
     subject: str = Field(max_length=128)
@@ -915,6 +948,7 @@ class Incident(Row, table=True):
 class Tally(Row, table=True):
     """How often something happened on a day (UTC), for one client; counted once when it happens (:mod:`bot.tally`)."""
 
+    __table_args__ = (Index("tally_what", "what", "day"),)
     day: date = Field(primary_key=True)
     """1970-01-01 holds the sum over all days."""
     client_id: str = Field(primary_key=True, max_length=ID)
