@@ -1,264 +1,326 @@
 """A database as it is after years: callbacks that are over, their talks with ten messages each, and some cases.
 
-Rows are made in bulk and not by the flows, but addresses, sessions and messages are sealed as real ones are.
+Rows are made in bulk and not by the flows, but addresses, sessions and messages are sealed as real ones are, and ids tell
+the time as real ones do. One callback a minute: half a million a year. More of them is a longer history, not a busier week.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, insert, text
+from sqlalchemy import Table, select
 
+from benchmarks.bulk import Into, Value, filling, instant
+from bot import tally
+from bot.callbacks.plan import GiveUp
+from bot.callbacks.states import CallbackState
+from bot.clock import wall_time
 from bot.ids import new_id
 from bot.messages import Address, AddressKind
+from bot.rates import Outcome
 from bot.service import Service
 from bot.storage import tables
 from bot.storage.tables import table
+from bot.tally import What
 
 MESSAGES = 10
 """Of each callback's talk."""
+EVERY = timedelta(minutes=1)
+"""A callback of the history in so much time."""
+CLIENTS = 20
 _FACTORY = 60
 """Callbacks of a factory."""
 _CASE = 100
-"""One callback in so many became a case."""
+"""One callback in so many became a case; of these one in ten is open."""
 PLANNED = 20
 """One callback in so many is planned for another day."""
+_WRITTEN = 10
+"""One talk in so many was in writing."""
 _AT_ONCE = 1000
 _FIRST = 628_500_000_000
 _WORDS = "They cut our pay in the week after the visit, and nobody tells us why."
+_QUESTIONS = ("q1", "q2", "q3", "q4", "q5", "q6")
+_GIVEN_UP = (GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.WRONG_NUMBER)
 
-Rows = defaultdict[Table, list[dict[str, Any]]]
+
+class _Columns(NamedTuple):
+    """A table with the columns that are filled; the others keep their defaults."""
+
+    table: Table
+    names: tuple[str, ...]
+
+
+def _columns(row: type[tables.Row], names: str) -> _Columns:
+    return _Columns(table(row), tuple(names.split()))
+
+
+_CLIENT = _columns(tables.Client, "id name created_at")
+_FACTORIES = _columns(tables.Factory, "id client_id name country")
+_AUDIT = _columns(tables.Audit, "id client_id factory_id ref audit_date card_code created_at")
+_CONTACT = _columns(tables.Contact, "id language timezone country created_at")
+_ADDRESS = _columns(tables.AddressRow, "id kind index stop_index sealed country created_at")
+_KNOWN = _columns(tables.ContactAddress, "contact_id address_id how created_at")
+_MEMBER = _columns(
+    tables.CohortMember,
+    "id row_key digest audit_id contact_id address_id role preference channel created_at updated_at",
+)
+_CALLBACK = _columns(
+    tables.Callback,
+    "id contact_id address_id cohort_member_id audit_id kind round followed tallied channel language timezone country "
+    "preference first_day last_day state due_at window_end give_up_reason attempts created_at updated_at",
+)
+_ATTEMPT = _columns(
+    tables.Attempt,
+    "id callback_id n channel state disposition call_id provider_rank due_at window_end lease_until tallied claimed_at "
+    "asked_at placed_at answered_at ended_at settled_at",
+)
+_TALK = _columns(
+    tables.Conversation,
+    "id address_id contact_id attempt_id audit_id channel call_id line flow revision language state outcome version "
+    "session_sealed sprint heard_at started_at updated_at",
+)
+_MESSAGE = _columns(
+    tables.Message,
+    "id conversation_id address_id channel direction event_id body_sealed provider_id status created_at",
+)
+_OUTBOX = _columns(
+    tables.Outbox, "id kind message_id address_id channel state due_at lease_until tries created_at"
+)
+_ANSWER = _columns(tables.Answer, "id conversation_id n question kind code created_at")
+_CONSENT = _columns(tables.Consent, "id conversation_id scope given created_at")
+_CASES = _columns(
+    tables.Case,
+    "id reference conversation_id contact_id audit_id client_id factory_id category severity state language received_at "
+    "review_due_at safety_due_at updated_at version",
+)
+_GRIEVANCE = _columns(
+    tables.Grievance, "id case_id conversation_id question category severity indicators created_at tallied"
+)
+_EVENT = _columns(tables.CaseEvent, "id case_id kind detail created_at tallied")
+_ORDER = (
+    *(_CLIENT, _FACTORIES, _AUDIT, _CONTACT, _ADDRESS, _KNOWN, _MEMBER, _CALLBACK, _ATTEMPT, _TALK, _MESSAGE),
+    *(_OUTBOX, _ANSWER, _CONSENT, _CASES, _GRIEVANCE, _EVENT),
+)
 
 
 def fill(service: Service, first: int, until: int, tell: Callable[[int], None] = lambda _: None) -> None:
-    """Add the callbacks from number ``first`` up to, and not including, ``until``; ``tell`` hears how many there are.
+    """Add the callbacks from number ``first`` up to, and not including, ``until``; ``tell`` hears how many are made.
 
-    The database's statistics are brought up to date at the end, as autovacuum does in service.
+    Number 0 is of a minute ago, and each further one is older. The database's statistics are brought up to date at the end.
     """
     maker = _Maker(service)
-    for start in range(first, until, _AT_ONCE):
-        rows: Rows = defaultdict(list)
-        end = min(until, start + _AT_ONCE)
-        for number in range(start, end):
-            maker.add(rows, number)
-        with service.database.write() as connection:
-            _insert(connection, rows)
-        tell(end)
+    with filling(service.database, until - first) as into:
+        for end in range(until, first, -_AT_ONCE):
+            start = max(first, end - _AT_ONCE)
+            for number in range(end - 1, start - 1, -1):
+                maker.add(number)
+            maker.hand_over(into)
+            tell(until - start)
     with service.database.write() as connection:
-        connection.execute(text("ANALYZE"))
+        tally.add(connection, maker.counts)
 
 
-def _insert(connection: Connection, rows: Rows) -> None:
-    for each in tables.metadata.sorted_tables:
-        if rows[each]:
-            connection.execute(insert(each), rows[each])
+class _Ids:
+    """Ids as :func:`bot.ids.new_id` makes them, of instants that are over."""
+
+    def __init__(self) -> None:
+        self._random = ""
+        self._place = 0
+
+    def of(self, milliseconds: int) -> str:
+        """A new id of an instant of wall time, in milliseconds since 1970."""
+        place = self._place
+        if place >= len(self._random):
+            self._random, place = os.urandom(9 * 4096).hex(), 0
+        self._place = place + 18
+        return f"{milliseconds:012x}7{self._random[place : place + 3]}8{self._random[place + 3 : place + 18]}"
 
 
 class _Maker:
+    """Makes the rows of one callback after the other, the oldest first."""
+
     def __init__(self, service: Service) -> None:
         self._sealer = service.sealer
+        self._database = service.database
+        self._wall = wall_time().replace(microsecond=0)
         self._now = service.clock.now()
-        self._client = ""
-        self._audit = ""
-        self._factory = ""
+        self._ids = _Ids()
+        self._clients: list[str] = []
+        self._audit = self._factory = self._client = ""
+        self._audit_day = date(2026, 1, 5)
+        self._rows: dict[_Columns, list[tuple[Value, ...]]] = {each: [] for each in _ORDER}
+        self.counts: Counter[tuple[date, str, str, str]] = Counter()
 
-    def add(self, rows: Rows, number: int) -> None:
+    def hand_over(self, into: Into) -> None:
+        """Put in what was made since."""
+        for each, rows in self._rows.items():
+            if rows:
+                into.add(each.table, each.names, rows)
+                rows.clear()
+        into.done()
+
+    def add(self, number: int) -> None:
         """All rows of one callback."""
-        if not self._audit or number % _FACTORY == 0:
-            self._add_audit(rows, number)
-        then = self._now - timedelta(minutes=number % 500_000)
+        then = self._wall - EVERY * (number + 1)
+        if not self._audit or number % _FACTORY == _FACTORY - 1:
+            self._add_audit(number, then)
+        at = int(then.timestamp() * 1000)
+        who = self._add_worker(number, then, at)
         planned = number % PLANNED == 0
-        contact, address = self._add_worker(rows, number, then)
-        callback = self._add_callback(rows, number, (contact, address), then, planned=planned)
+        callback = self._add_callback(number, who, then, at, planned=planned)
         if not planned:
-            self._add_talk(rows, number, (contact, address, callback), then)
+            self._add_talk(number, who, callback, then, at)
 
-    def _add_audit(self, rows: Rows, number: int) -> None:
-        if not self._client:
-            self._client = new_id()
-            rows[table(tables.Client)].append(
-                {"id": self._client, "name": f"Client {number}", "created_at": self._now}
+    def _put(self, where: _Columns, *values: Value) -> None:
+        self._rows[where].append(values)
+
+    def _add_audit(self, number: int, then: datetime) -> None:
+        if not self._clients:
+            self._clients = self._known_clients() or self._new_clients(then)
+        at = int(then.timestamp() * 1000)
+        place = number // _FACTORY
+        self._client, self._audit_day = self._clients[place % CLIENTS], then.date() - timedelta(days=6)
+        self._factory, self._audit = self._ids.of(at), self._ids.of(at)
+        self._put(_FACTORIES, self._factory, self._client, f"Factory {number}", "ID")
+        self._put(
+            _AUDIT,
+            *(self._audit, self._client, self._factory, f"A-{number}"),
+            *(self._audit_day.isoformat(), f"{number:08d}", instant(then)),
+        )
+
+    def _known_clients(self) -> list[str]:
+        client = table(tables.Client)
+        with self._database.read() as connection:
+            return list(
+                connection.execute(select(client.c.id).order_by(client.c.name).limit(CLIENTS)).scalars()
             )
-        self._factory, self._audit = new_id(), new_id()
-        rows[table(tables.Factory)].append(
-            {
-                "id": self._factory,
-                "client_id": self._client,
-                "name": f"Factory {number}",
-                "country": "ID",
-            }
-        )
-        rows[table(tables.Audit)].append(
-            {
-                "id": self._audit,
-                "client_id": self._client,
-                "factory_id": self._factory,
-                "ref": f"A-{number}",
-                "audit_date": date(2026, 1, 5),
-                "card_code": f"{number:08d}",
-                "created_at": self._now,
-            }
-        )
 
-    def _add_worker(self, rows: Rows, number: int, then: datetime) -> tuple[str, str]:
-        contact, row_id = new_id(), new_id()
+    def _new_clients(self, then: datetime) -> list[str]:
+        ids = [new_id() for _ in range(CLIENTS)]
+        for place, client_id in enumerate(ids):
+            self._put(_CLIENT, client_id, f"Client {place:02d}", instant(then))
+        return ids
+
+    def _add_worker(self, number: int, then: datetime, at: int) -> tuple[str, str]:
+        contact, row_id, made = self._ids.of(at), self._ids.of(at), instant(then)
         address = Address(AddressKind.PHONE, f"+{_FIRST + number}")
-        rows[table(tables.Contact)].append(
-            {"id": contact, "language": "id", "timezone": "Asia/Jakarta", "country": "ID", "created_at": then}
+        self._put(_CONTACT, contact, "id", "Asia/Jakarta", "ID", made)
+        self._put(
+            _ADDRESS,
+            *(row_id, address.kind.value, self._sealer.address_index(address)),
+            *(self._sealer.stop_index(address), self._sealer.seal_address(row_id, address), "ID", made),
         )
-        rows[table(tables.AddressRow)].append(
-            {
-                "id": row_id,
-                "kind": address.kind,
-                "index": self._sealer.address_index(address),
-                "stop_index": self._sealer.stop_index(address),
-                "sealed": self._sealer.seal_address(row_id, address),
-                "country": "ID",
-                "created_at": then,
-            }
-        )
-        rows[table(tables.ContactAddress)].append(
-            {"contact_id": contact, "address_id": row_id, "how": "upload", "created_at": then}
-        )
+        self._put(_KNOWN, contact, row_id, "upload", made)
         return contact, row_id
 
     def _add_callback(
-        self, rows: Rows, number: int, worker: tuple[str, str], then: datetime, *, planned: bool
+        self, number: int, who: tuple[str, str], then: datetime, at: int, *, planned: bool
     ) -> str:
-        member, callback = new_id(), new_id()
-        contact, address = worker
-        common: dict[str, Any] = {
-            "contact_id": contact,
-            "address_id": address,
-            "audit_id": self._audit,
-            "channel": "voice",
-        }
-        common |= {"preference": "evening", "created_at": then, "updated_at": then}
+        member, callback, made = self._ids.of(at), self._ids.of(at), instant(then)
         key = self._sealer.index(str(number), "benchmark")
-        rows[table(tables.CohortMember)].append(
-            common | {"id": member, "row_key": key, "digest": key, "role": "interviewed"}
+        self._put(
+            _MEMBER,
+            *(member, key, key, self._audit, *who, "interviewed", "evening", "voice", made, made),
         )
-        state = "scheduled" if planned else ("given_up" if number % 4 == 0 else "reached")
-        due = self._now + timedelta(days=1, minutes=number % 10_000) if planned else None
-        rows[table(tables.Callback)].append(
-            common
-            | {
-                "id": callback,
-                "cohort_member_id": member,
-                "kind": "audit",
-                "round": 1,
-                "followed": None if planned else True,
-                "language": "id",
-                "timezone": "Asia/Jakarta",
-                "country": "ID",
-                "first_day": date(2026, 1, 10),
-                "last_day": date(2026, 1, 15),
-                "state": state,
-                "tallied": None if planned else state,
-                "due_at": due,
-                "window_end": due + timedelta(hours=3) if due else None,
-                "attempts": 0 if planned else 1,
-            }
+        given_up = not planned and number % 4 == 0
+        reason = _GIVEN_UP[number // 4 % len(_GIVEN_UP)] if given_up else None
+        state = CallbackState.SCHEDULED if planned else CallbackState.REACHED
+        state = CallbackState.GIVEN_UP if given_up else state
+        due = self._now + timedelta(days=1, minutes=number // PLANNED % 10_000)
+        first = self._audit_day + timedelta(days=5)
+        self._put(
+            _CALLBACK,
+            *(callback, *who, member, self._audit, "audit", 1),
+            *(None if planned else True, None if planned else state.value, "voice"),
+            *("id", "Asia/Jakarta", "ID", "evening"),
+            *(first.isoformat(), (first + timedelta(days=5)).isoformat(), state.value),
+            instant(due) if planned else None,
+            instant(due + timedelta(hours=3)) if planned else None,
+            *(reason.value if reason else None, 0 if planned else 1, made, made),
         )
+        if not planned:
+            self._count(then, What.ENDED, f"{state} {reason}" if reason else state.value)
+            self._count(then, What.OUTCOME, (Outcome.NON_CONTACT if given_up else Outcome.COMPLETE).value)
         return callback
 
-    def _add_talk(self, rows: Rows, number: int, who: tuple[str, str, str], then: datetime) -> None:
-        contact, address, callback = who
-        attempt, talk = new_id(), new_id()
-        rows[table(tables.Attempt)].append(
-            {
-                "id": attempt,
-                "callback_id": callback,
-                "n": 1,
-                "channel": "voice",
-                "state": "settled",
-                "disposition": "completed",
-                "call_id": f"CA{attempt}",
-                "provider_rank": 4,
-                "window_end": then + timedelta(hours=1),
-                "lease_until": then,
-                "claimed_at": then,
-                "asked_at": then,
-                "placed_at": then,
-                "answered_at": then,
-                "ended_at": then,
-                "settled_at": then,
-                "tallied": True,
-            }
-        )
-        rows[table(tables.Conversation)].append(
-            {
-                "id": talk,
-                "address_id": address,
-                "contact_id": contact,
-                "attempt_id": attempt,
-                "audit_id": self._audit,
-                "channel": "voice",
-                "call_id": f"CA{talk}",
-                "line": "+12025550199",
-                "flow": "callback",
-                "revision": "0" * 40,
-                "language": "id",
-                "state": "ended",
-                "outcome": "completed",
-                "version": MESSAGES,
-                "session_sealed": self._sealer.seal_text(f"conversation.session_sealed:{talk}", "{}" * 50),
-                "sprint": new_id(),
-                "heard_at": then,
-                "started_at": then,
-                "updated_at": then,
-            }
-        )
-        for _ in range(MESSAGES):
-            message = new_id()
-            rows[table(tables.Message)].append(
-                {
-                    "id": message,
-                    "conversation_id": talk,
-                    "address_id": address,
-                    "channel": "voice",
-                    "direction": "in",
-                    "event_id": message,
-                    "body_sealed": self._sealer.seal_text(f"message.body_sealed:{message}", _WORDS),
-                    "created_at": then,
-                }
-            )
-        if number % _CASE == 1:
-            self._add_case(rows, number, talk, then)
+    def _count(self, then: datetime, what: What, code: str) -> None:
+        self.counts[then.date(), self._client, what.value, code] += 1
 
-    def _add_case(self, rows: Rows, number: int, talk: str, then: datetime) -> None:
-        case, closed = new_id(), number // _CASE % 10 != 0
-        rows[table(tables.Case)].append(
-            {
-                "id": case,
-                "reference": f"B{number:09d}",
-                "conversation_id": talk,
-                "audit_id": self._audit,
-                "client_id": self._client,
-                "factory_id": self._factory,
-                "category": "pay_cut",
-                "severity": "S3",
-                "state": "closed_validated" if closed else "received",
-                "language": "id",
-                "received_at": then,
-                "review_due_at": then + timedelta(days=3),
-                "safety_due_at": then + timedelta(days=3),
-                "updated_at": then,
-                "version": 0,
-            }
+    def _add_talk(self, number: int, who: tuple[str, str], callback: str, then: datetime, at: int) -> None:
+        contact, address = who
+        written = number % _WRITTEN == 1
+        channel = "sms" if written else "voice"
+        attempt, talk, made = self._ids.of(at), self._ids.of(at), instant(then)
+        call = None if written else f"CA{os.urandom(16).hex()}"
+        later = instant(then + timedelta(hours=1))
+        came_out = "cut_off" if number % 4 == 0 else "completed"
+        self._put(
+            _ATTEMPT,
+            *(attempt, callback, 1, channel, "settled", came_out, call, 4, made, later, made, True),
+            *(made, made, made, made, made, made),
         )
-        rows[table(tables.Grievance)].append(
-            {
-                "id": new_id(),
-                "case_id": case,
-                "conversation_id": talk,
-                "question": "q6",
-                "category": "pay_cut",
-                "severity": "S3",
-                "indicators": "",
-                "created_at": then,
-            }
+        self._count(then, What.ATTEMPT, came_out)
+        self._count(then, What.DIALLED, "inside")
+        session = self._sealer.seal_text(f"conversation.session_sealed:{talk}", "{}" * 50)
+        self._put(
+            _TALK,
+            *(
+                talk,
+                address,
+                contact,
+                attempt,
+                self._audit,
+                channel,
+                call,
+                "+12025550199",
+                "callback",
+                "0" * 40,
+            ),
+            *("id", "ended", "completed", MESSAGES, session, talk, made, made, made),
         )
+        self._add_messages((talk, address), channel, call, then, at)
+        self._add_answers(talk, made, at)
+        if number % _CASE == 2:
+            self._add_case(number, talk, contact, then, at)
+
+    def _add_messages(
+        self, where: tuple[str, str], channel: str, call: str | None, then: datetime, at: int
+    ) -> None:
+        made, written = instant(then), call is None
+        for n in range(MESSAGES):
+            message = self._ids.of(at + n)
+            out = written and n % 2 == 1
+            name = f"SM{os.urandom(16).hex()}" if written else f"{call}:{n}"
+            sealed = self._sealer.seal_text(f"message.body_sealed:{message}", _WORDS)
+            self._put(
+                _MESSAGE,
+                *(message, *where, channel, "out" if out else "in", None if out else name, sealed),
+                *(name if out else None, "delivered" if out else None, made),
+            )
+            if out:
+                row = self._ids.of(at + n)
+                self._put(_OUTBOX, row, "message", message, where[1], channel, "sent", made, made, 1, made)
+
+    def _add_answers(self, talk: str, made: str, at: int) -> None:
+        for n, question in enumerate(_QUESTIONS, 1):
+            self._put(_ANSWER, self._ids.of(at + n), talk, n, question, "yes_no", "no", made)
+        for n, scope in enumerate(("take_part", "contact_again"), 1):
+            self._put(_CONSENT, self._ids.of(at + n), talk, scope, True, made)
+
+    def _add_case(self, number: int, talk: str, contact: str, then: datetime, at: int) -> None:
+        case, closed, made = self._ids.of(at), number // _CASE % 10 != 0, instant(then)
+        severity = "S2" if number // _CASE % 4 == 0 else "S3"
+        due = instant(then + timedelta(days=3))
+        state = "closed_validated" if closed else "received"
+        self._put(
+            _CASES,
+            *(case, f"B{number:09d}", talk, contact, self._audit, self._client, self._factory),
+            *("pay_cut", severity, state, "id", made, due, due, made, 0),
+        )
+        self._put(_GRIEVANCE, self._ids.of(at), case, talk, "q6", "pay_cut", severity, "", made, True)
+        for n, kind in enumerate(("opened", "assigned", "state") if closed else ("opened",)):
+            self._put(_EVENT, self._ids.of(at + n), case, kind, None, made, True)

@@ -1,7 +1,8 @@
-"""What gets slower as the database grows: claims, an inbound text, and the pages of the console."""
+"""What gets slower as the database grows: claims, an inbound text, the clock, and the pages of the console."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,50 +11,74 @@ from functools import partial
 from statistics import median
 
 from flask.testing import FlaskClient
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, literal_column, select, update
 
 from app import create_app
 from benchmarks import report, texting
 from benchmarks.databases import prepared
-from benchmarks.filling import fill
+from benchmarks.filling import PLANNED, fill
 from benchmarks.inbound import ANSWERS, OPENING, STEP
 from benchmarks.load import drive
 from benchmarks.serving import OURS, ROOT, Server, serving
 from benchmarks.workers import placed, service_of, settings_of
-from bot import staff
+from bot import alerts, folding, staff, tick, watch
 from bot.callbacks.claim import Limits, claim_due
 from bot.clock import wall_time
 from bot.service import Service
-from bot.storage.tables import Attempt, Callback, Case, table
+from bot.storage.tables import Attempt, Callback, Case, Client, Outbox, table
 from tests.journeys.test_callback import PASSWORD, sign_in
 
 SIZES = (10_000, 100_000)
+REPEATS = 25
 _CLAIMED = 50
-_REPEATS = 7
-_TEXTS = 60
+_TEXTS = 200
+_YARDSTICK = "for comparison: a page without a query"
 _PAGES = {
-    "cases, first page": "/console/cases",
+    _YARDSTICK: "/console/sign-in",
+    "queue of cases": "/console/cases",
     "closed cases": "/console/cases?show=closed",
     "one case": "/console/cases/{case}",
     "callbacks": "/console/callbacks",
-    "operations": "/console/operations",
+    "callbacks given up": "/console/callbacks?show=given_up",
+    "callbacks given up, of one reason": "/console/callbacks?show=given_up&reason=daily_cap",
     "watch": "/console/watch",
+    "operations": "/console/operations",
+    "clients and policies": "/console/policies",
+    "policy of a client": "/console/policies/{client}",
+    "line": "/console/line",
+    "/metrics": "/metrics",
 }
 _attempt = table(Attempt)
 _callback = table(Callback)
 _case = table(Case)
+_client = table(Client)
+_outbox = table(Outbox)
+_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """How long one thing took, in milliseconds: the median of its repeats, and the least of them."""
+
+    middle: float
+    least: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Time:
+        """Of some repeats."""
+        return cls(median(seconds) * 1000, min(seconds) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Milliseconds of each thing at one size, medians; and the seconds that it took to fill so far."""
+    """The times of each thing at one size, and the seconds that it took to fill up to it."""
 
     callbacks: int
     filled_in: float
-    milliseconds: dict[str, float]
+    times: dict[str, Time]
 
 
-def measure(kind: str, sizes: Sequence[int]) -> list[Size]:
+def measure(kind: str, sizes: Sequence[int], repeats: int = REPEATS) -> list[Size]:
     """Fill one database step by step and measure at each size."""
     with prepared(kind) as ground:
         settings = settings_of(ground, ROOT / "flows")
@@ -63,11 +88,13 @@ def measure(kind: str, sizes: Sequence[int]) -> list[Size]:
             visitor = _signed_in(service)
             with serving(OURS, settings, ground.folder) as web:
                 for size in sizes:
+                    report.progress(f"{ground.version}: filling up to {size:,} callbacks")
+                    bar = report.Bar(size - there)
                     started = time.monotonic()
-                    fill(service, there, size, lambda done: _tell(ground.version, done))
+                    fill(service, there, size, bar.tell)
                     filled_in, there = time.monotonic() - started, size
-                    found.append(Size(size, filled_in, _at(service, web, visitor, size)))
-                    report.progress(f"{ground.version}: measured at {size:,}")
+                    report.progress(f"{ground.version}: measuring at {size:,}")
+                    found.append(Size(size, filled_in, _at(service, web, visitor, size, repeats)))
             return found
         finally:
             service.database.dispose()
@@ -75,60 +102,85 @@ def measure(kind: str, sizes: Sequence[int]) -> list[Size]:
 
 def show(kind: str, found: Sequence[Size]) -> None:
     """Print milliseconds at each size, and how many times slower than at the smallest."""
-    first = found[0].milliseconds
+    first = found[0].times
     rows = [
         [
             name,
-            *(f"{each.milliseconds[name]:,.1f}" for each in found),
-            *(f"{each.milliseconds[name] / first[name]:.2f}" for each in found[1:]),
+            *(f"{each.times[name].middle:,.1f} ({each.times[name].least:,.1f})" for each in found),
+            *(_slower(each.times[name], first[name]) for each in found[1:]),
         ]
         for name in first
     ]
     report.show(
-        f"Milliseconds against callbacks in the database, {kind}, medians",
+        f"Milliseconds against callbacks in the database, {kind}: medians, and the least in brackets",
         [
             "",
             *(f"{each.callbacks:,}" for each in found),
-            *(f"ratio {each.callbacks:,}" for each in found[1:]),
+            *(f"times, at {each.callbacks:,}" for each in found[1:]),
         ],
         rows,
         ["filled in " + ", ".join(f"{each.filled_in:,.0f} s to {each.callbacks:,}" for each in found)],
     )
 
 
-def _tell(version: str, done: int) -> None:
-    if done % 10_000 == 0:
-        report.progress(f"{version}: {done:,} callbacks")
+def _slower(now: Time, first: Time) -> str:
+    return f"{now.middle / first.middle:.2f} ({now.least / first.least:.2f})"
 
 
-def _at(service: Service, web: Server, visitor: FlaskClient, size: int) -> dict[str, float]:
-    found = {
-        f"claim of {_CLAIMED} due": _claims(service),
-        "inbound text (p50)": _texts(service, web, size),
-    }
+def _at(service: Service, web: Server, visitor: FlaskClient, size: int, repeats: int) -> dict[str, Time]:
     with service.database.read() as connection:
         case = connection.execute(select(_case.c.id).limit(1)).scalar_one()
+        client = connection.execute(select(_client.c.id).limit(1)).scalar_one()
+    found = {
+        f"claim of up to {_CLAIMED} due": Time.of(
+            claim_times(service, min(_CLAIMED, size // PLANNED), repeats)
+        ),
+        "inbound text": _texts(service, web, size),
+        "beat of the clock, nothing due": _timed(lambda: list(tick.beat(service)), repeats),
+        "watch and alerts": _timed(partial(_watch, service), repeats),
+    }
     for name, path in _PAGES.items():
-        found[name] = _timed(partial(_look, visitor, path.format(case=case)))
+        found[name] = _timed(partial(_look, visitor, path.format(case=case, client=client)), repeats)
+    found["preview of a policy"] = _timed(partial(_preview, visitor, client), max(3, repeats // 8))
     return found
 
 
 def _look(visitor: FlaskClient, path: str) -> None:
-    assert visitor.get(path).status_code == 200, path
+    assert visitor.get(path).status_code in {200, 303}, path
 
 
-def _timed(act: Callable[[], object]) -> float:
+def _preview(visitor: FlaskClient, client: str) -> None:
+    """Ask what the client's policy would do with one more attempt: the form as it stands, with another number."""
+    form = dict(_fields(visitor.get(f"/console/policies/{client}").text)) | {"attempts": "7"}
+    assert visitor.post(f"/console/policies/{client}/preview", data=form).status_code == 200
+
+
+def _fields(page: str) -> list[tuple[str, str]]:
+    """What a browser would send of a form that nobody changed."""
+    inputs = re.findall(r'<input[^>]*\bname="([^"]+)"[^>]*\bvalue="([^"]*)"', page)
+    chosen = re.findall(r'<select[^>]*\bname="([^"]+)".*?<option value="([^"]*)" selected', page, re.DOTALL)
+    return inputs + chosen
+
+
+def _watch(service: Service) -> None:
+    """What a clock does each half minute, but for the tally, which has nothing to count."""
+    now, wall = service.clock.now(), wall_time()
+    folding.fold(service)
+    with service.database.read() as connection:
+        found = watch.read(connection, now)
+    with service.database.write() as connection:
+        watch.note(connection, found, now)
+        alerts.review(connection, service.settings, found, now, wall)
+
+
+def _timed(act: Callable[[], object], repeats: int) -> Time:
     spent = []
-    for _ in range(_REPEATS):
+    act()
+    for _ in range(repeats):
         started = time.perf_counter()
         act()
         spent.append(time.perf_counter() - started)
-    return median(spent) * 1000
-
-
-def _claims(service: Service) -> float:
-    """Some planned callbacks become due and are claimed, all at once; they are put back before the next time."""
-    return median(claim_times(service, _CLAIMED, _REPEATS)) * 1000
+    return Time.of(spent)
 
 
 def claim_times(service: Service, count: int, repeats: int) -> list[float]:
@@ -142,7 +194,7 @@ def claim_times(service: Service, count: int, repeats: int) -> list[float]:
         claimed = claim_due(service.database, now, wall, limits)
         spent.append(time.perf_counter() - started)
         assert len(claimed) == count, len(claimed)
-        _put_back(service)
+        _put_back(service, claimed)
     return spent
 
 
@@ -151,24 +203,31 @@ def make_due(service: Service, count: int) -> None:
     now = service.clock.now()
     due = {"due_at": now, "window_end": now + timedelta(hours=1)}
     with service.database.write() as connection:
-        some = select(_callback.c.id).where(_callback.c.state == "scheduled").limit(count)
+        planned = select(_callback.c.id).where(_callback.c.state == literal_column("'scheduled'"))
+        some = planned.order_by(_callback.c.due_at).limit(count)
         connection.execute(update(_callback).where(_callback.c.id.in_(some)).values(**due))
 
 
-def _put_back(service: Service) -> None:
+def _put_back(service: Service, attempt_ids: Sequence[str]) -> None:
     later = service.clock.now() + timedelta(days=1)
     planned = {"state": "scheduled", "due_at": later, "window_end": later + timedelta(hours=3)}
     with service.database.write() as connection:
-        connection.execute(delete(_attempt).where(_attempt.c.state == "claimed"))
-        connection.execute(update(_callback).where(_callback.c.state == "dialling").values(**planned))
+        of_attempts = select(_attempt.c.callback_id).where(_attempt.c.id.in_(attempt_ids))
+        connection.execute(update(_callback).where(_callback.c.id.in_(of_attempts)).values(**planned))
+        connection.execute(delete(_attempt).where(_attempt.c.id.in_(attempt_ids)))
 
 
-def _texts(service: Service, web: Server, size: int) -> float:
+def _texts(service: Service, web: Server, size: int) -> Time:
+    """Answers of workers in the middle of the hotline's questions, one after the other."""
     senders = placed(service, OPENING, STEP, 10 * size, _TEXTS)
     requests = [texting.post(texting.Words(texting.sid(), each, ANSWERS[0])) for each in senders]
     load = drive(web.port, requests, 1)
     assert set(load.statuses) == {200}
-    return load.quantile(0.5)
+    with service.database.write() as connection:
+        # Nobody sends the replies here, and a clock that finds them waiting would have something to do.
+        waiting = _outbox.c.state.in_(("queued", "leased"))
+        connection.execute(update(_outbox).where(waiting).values(state="sent"))
+    return Time.of([each / 1000 for each in load.milliseconds])
 
 
 def _signed_in(service: Service) -> FlaskClient:

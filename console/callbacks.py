@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
-from bot import watch
-from bot.callbacks.states import AttemptState, CallbackState
+from bot import tally, watch
+from bot.callbacks.claim import UNSETTLED
 from bot.clock import wall_time
 from bot.ids import earliest
 from bot.service import Service
 from bot.storage.tables import Attempt, Callback, table
 from bot.storage.types import AnyRow
+from bot.tally import What
 
 PERIOD: Final = timedelta(days=30)
 _MOST: Final = 50
@@ -27,17 +29,19 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What can be listed, and how the list is called."""
 _callback, _attempt = table(Callback), table(Attempt)
+# Written out, because a partial index is used only where the statement says the same as the index does.
+_SCHEDULED: Final[ColumnElement[bool]] = _callback.c.state == literal_column("'scheduled'")
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is going on now, and what became of the callbacks and attempts of the last 30 days."""
+    """What is going on now, and what became of the callbacks and attempts that ended in the last 30 days."""
 
     scheduled: int
     due: int
     dialling: int
     next_due_at: datetime | None
-    states: Mapping[str, int]
+    ended: Mapping[str, int]
     given_up: Mapping[str, int]
     dispositions: Mapping[str, int]
 
@@ -75,45 +79,43 @@ def some(connection: Connection, now: datetime, wanted: str, reason: str = "") -
         _callback.c.attempts,
         _callback.c.give_up_reason,
     )
-    scheduled = _callback.c.state == literal_column("'scheduled'")
     if wanted == "dialling":
-        under_way = select(_attempt.c.callback_id).where(_attempt.c.state != literal_column("'settled'"))
+        under_way = select(_attempt.c.callback_id).where(UNSETTLED)
         query = query.where(_callback.c.id.in_(under_way)).order_by(_callback.c.due_at)
     elif wanted == "given_up":
         query = query.where(
-            _callback.c.id >= earliest(wall_time() - PERIOD), _callback.c.state == CallbackState.GIVEN_UP
+            _callback.c.id >= earliest(wall_time() - PERIOD),
+            _callback.c.state == literal_column("'given_up'"),
         )
         query = query.where(_callback.c.give_up_reason == reason) if reason else query
         query = query.order_by(_callback.c.id.desc())
     else:
         until = now - watch.LATE if wanted == "late" else now
-        query = query.where(scheduled, _callback.c.due_at <= until).order_by(_callback.c.due_at)
+        query = query.where(_SCHEDULED, _callback.c.due_at <= until).order_by(_callback.c.due_at)
     return list(connection.execute(query.limit(_MOST)).all())
 
 
 def read(connection: Connection, now: datetime) -> Overview:
-    """Count. Open callbacks by their own small indexes, the rest no further back than :data:`PERIOD`."""
-    waiting = _callback.c.state == CallbackState.SCHEDULED
+    """Count: open callbacks by their own small indexes, what is over by the sums that the clock keeps."""
     scheduled, next_due_at = connection.execute(
-        select(func.count(), func.min(_callback.c.due_at)).where(waiting)
+        select(func.count(), func.min(_callback.c.due_at)).where(_SCHEDULED)
     ).one()
-    due = connection.execute(select(func.count()).where(waiting, _callback.c.due_at <= now)).scalar_one()
-    under_way = select(func.count()).where(_attempt.c.state != AttemptState.SETTLED)
-    since = earliest(wall_time() - PERIOD)
-    recent = _callback.c.id >= since
+    due = select(func.count()).where(_SCHEDULED, _callback.c.due_at <= now)
+    under_way = select(func.count()).where(UNSETTLED)
+    kinds = (What.ENDED, What.ATTEMPT)
+    sums: dict[str, Counter[str]] = {kind.value: Counter() for kind in kinds}
+    reasons: Counter[str] = Counter()
+    for each in tally.over_clients(connection, now.date() - PERIOD, now.date(), kinds):
+        state, _, reason = each.code.partition(" ")
+        sums[each.what][state] += each.number
+        if reason:
+            reasons[reason] += each.number
     return Overview(
         scheduled=scheduled,
-        due=due,
+        due=connection.execute(due).scalar_one(),
         dialling=connection.execute(under_way).scalar_one(),
         next_due_at=next_due_at,
-        states=_count(connection, _callback.c.state, recent),
-        given_up=_count(connection, _callback.c.give_up_reason, recent),
-        dispositions=_count(connection, _attempt.c.disposition, _attempt.c.id >= since),
+        ended=dict(sums[What.ENDED].most_common()),
+        given_up=dict(reasons.most_common()),
+        dispositions=dict(sums[What.ATTEMPT].most_common()),
     )
-
-
-def _count(connection: Connection, column: Any, which: Any) -> Mapping[str, int]:
-    """How many rows have each value of a column, most frequent first."""
-    number = func.count().label("number")
-    query = select(column, number).where(which, column.is_not(None)).group_by(column)
-    return {row[0]: row[1] for row in connection.execute(query.order_by(number.desc(), column))}

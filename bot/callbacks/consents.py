@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
@@ -24,16 +25,20 @@ NO_MORE_CONTACT = "no_contact"
 
 def newest(connection: Connection, contact_id: str, scope: ConsentScope) -> bool | None:
     """What a worker said last when she was asked in a callback; None if she was not."""
-    found: bool | None = connection.execute(
-        select(_consent.c.given)
-        .join(_conversation, _conversation.c.id == _consent.c.conversation_id)
-        .join(_attempt, _attempt.c.id == _conversation.c.attempt_id)
-        .join(_callback, _callback.c.id == _attempt.c.callback_id)
-        .where(_callback.c.contact_id == contact_id, _consent.c.scope == scope)
-        .order_by(_consent.c.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    return found
+    return newest_of(connection, [contact_id], scope).get(contact_id)
+
+
+def newest_of(connection: Connection, contact_ids: Collection[str], scope: ConsentScope) -> dict[str, bool]:
+    """The same of several workers; who was not asked is left out."""
+    rows = connection.execute(
+        select(_callback.c.contact_id, _consent.c.given)
+        .join(_attempt, _attempt.c.callback_id == _callback.c.id)
+        .join(_conversation, _conversation.c.attempt_id == _attempt.c.id)
+        .join(_consent, _consent.c.conversation_id == _conversation.c.id)
+        .where(_callback.c.contact_id.in_(contact_ids), _consent.c.scope == scope)
+        .order_by(_consent.c.id)
+    )
+    return {row.contact_id: row.given for row in rows}
 
 
 def no_more_contact(connection: Connection, contact_id: str, now: datetime) -> None:

@@ -178,7 +178,7 @@ def _plan_anew(connection: Connection, client_id: str, policy: Policy, now: date
         first_day, last_day = found.days(row.audit_date)
         connection.execute(this.values(first_day=first_day, last_day=last_day))
         settle.schedule(connection, row.id, now)
-    rounds.look_again(connection, client_id)
+    rounds.look_again(connection, client_id, policy, now)
     return len(waiting)
 
 

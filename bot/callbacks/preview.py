@@ -11,16 +11,17 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection
 
 from bot.callbacks import caps, requests, rounds
 from bot.callbacks.plan import GiveUp, Planned, Request, Verdict, plan
 from bot.callbacks.policies import may_come_back
-from bot.callbacks.policy import MOST_ROUNDS, Policy, from_json
+from bot.callbacks.policy import LAST_POSSIBLE_DAY, MOST_ROUNDS, Policy, from_json
 from bot.callbacks.preference import repeated
 from bot.callbacks.states import AUDIT, CallbackState
 from bot.storage.tables import Attempt, Audit, Callback, table
@@ -231,11 +232,13 @@ def _under(subject: Subject, policy: Policy, now: datetime) -> Request | None:
 
 
 def read(connection: Connection, client_id: str, now: datetime, most: int | None = None) -> Registered:
-    """Everything of a client that a policy can still move; of at most ``most`` callbacks, the newest ones."""
+    """Everything of a client that a policy can still move; of at most ``most`` callbacks, those of the newest audits."""
+    # A day more, because in the east and in the west of us it is another date.
+    since = now.date() - timedelta(days=LAST_POSSIBLE_DAY + 1)
     query = (
         requests.columns()
-        .where(_audit.c.client_id == client_id, _callback.c.kind == AUDIT)
-        .order_by(_callback.c.id.desc())
+        .where(_audit.c.client_id == client_id, _audit.c.audit_date >= since, _callback.c.kind == AUDIT)
+        .order_by(_audit.c.audit_date.desc(), _callback.c.id.desc())
     )
     rows = list(connection.execute(query if most is None else query.limit(most + 1)))
     kept = rows if most is None else rows[:most]
@@ -263,20 +266,25 @@ def _subjects(connection: Connection, rows: list[AnyRow], latest: Mapping[str, i
     ):
         tried.setdefault(attempt.callback_id, []).append(attempt)
     shifts = requests.shifts_of(connection, {row.factory_id for row in rows})
+    newest = [row for row in rows if latest[row.cohort_member_id] == row.round]
+    to_follow = rounds.to_follow(connection, newest) | {row.id for row in newest if row.state in _UNDER_WAY}
     for row in rows:
         policy = requests.policy_for(row, from_json(row.policy))
         request = requests.build(row, policy, tried.get(row.id, []), shifts.get(row.factory_id, ()))
-        yield from _of_row(connection, row, request, latest[row.cohort_member_id] == row.round)
+        yield from _of_row(row, request, followed=row.id in to_follow)
 
 
-def _of_row(connection: Connection, row: AnyRow, request: Request, is_latest: bool) -> Iterator[Subject]:
+_UNDER_WAY: Final = (CallbackState.SCHEDULED, CallbackState.DIALLING)
+
+
+def _of_row(row: AnyRow, request: Request, *, followed: bool) -> Iterator[Subject]:
+    """A callback as far as it can still be planned, and the later rounds if she is ``followed``."""
     key = row.row_key if row.role == requests.COMPARISON else None
     untouched = row.attempts == 0
     scheduled = row.state == CallbackState.SCHEDULED
     if scheduled or (untouched and row.state == CallbackState.GIVEN_UP and may_come_back(row.give_up_reason)):
         yield Subject(row.cohort_member_id, row.round, row.audit_date, request, untouched, key)
-    under_way = row.state in (CallbackState.SCHEDULED, CallbackState.DIALLING)
-    if is_latest and (under_way or rounds.may_follow(connection, row)):
+    if followed:
         yield from _later(row, request, key)
 
 

@@ -11,7 +11,8 @@ looked at again (:func:`look_again`).
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -57,9 +58,12 @@ def follow(database: Database, now: datetime, limit: int) -> int:
         return sum(_follow(connection, callback_id, now) for callback_id in ids)
 
 
-def look_again(connection: Connection, client_id: str) -> None:
-    """A client's policy has changed: whether a next round follows is asked anew for all of its callbacks."""
-    audits = select(_audit.c.id).where(_audit.c.client_id == client_id)
+def look_again(connection: Connection, client_id: str, policy: Policy, now: datetime) -> None:
+    """A client has another policy now: whether a next round follows is asked anew where one can still come."""
+    last = max(each.last_call_day for each in policy.all_rounds())
+    # A day more, because in the east and in the west of us it is another date.
+    since = now.date() - timedelta(days=last + 1)
+    audits = select(_audit.c.id).where(_audit.c.client_id == client_id, _audit.c.audit_date >= since)
     connection.execute(
         update(_callback)
         .where(_callback.c.audit_id.in_(audits), _callback.c.followed.is_not(None))
@@ -69,18 +73,33 @@ def look_again(connection: Connection, client_id: str) -> None:
 
 def may_follow(connection: Connection, row: AnyRow) -> bool:
     """Whether the worker of a callback that is over (see :func:`bot.callbacks.requests.columns`) may be called again."""
+    return row.id in to_follow(connection, [row])
+
+
+def to_follow(connection: Connection, rows: Sequence[AnyRow]) -> set[str]:
+    """The callbacks among some for which that is so: three statements, however many they are."""
+    over = [row for row in rows if _is_over(row)]
+    if not over:
+        return set()
+    workers = {row.contact_id for row in over}
+    against = select(_callback.c.contact_id).where(
+        _callback.c.contact_id.in_(workers), _callback.c.state.in_(_AGAINST)
+    )
+    wrong = select(_attempt.c.callback_id).where(
+        _attempt.c.callback_id.in_([row.id for row in over]),
+        _attempt.c.disposition == Disposition.WRONG_NUMBER,
+    )
+    said = consents.newest_of(connection, workers, ConsentScope.CONTACT_AGAIN)
+    left_alone = set(connection.execute(against).scalars()) | {who for who, yes in said.items() if not yes}
+    unknown = set(connection.execute(wrong).scalars())
+    return {row.id for row in over if row.contact_id not in left_alone and row.id not in unknown}
+
+
+def _is_over(row: AnyRow) -> bool:
+    """Whether nothing in the row itself speaks against another round."""
     if row.state not in (CallbackState.REACHED, CallbackState.GIVEN_UP) or row.consent is False:
         return False
-    if row.state == CallbackState.GIVEN_UP and row.give_up_reason not in NOT_REACHED:
-        return False
-    other = _callback.alias("other")
-    against = exists().where(other.c.contact_id == row.contact_id, other.c.state.in_(_AGAINST))
-    wrong = exists().where(
-        _attempt.c.callback_id == row.id, _attempt.c.disposition == Disposition.WRONG_NUMBER
-    )
-    if any(connection.execute(select(against, wrong)).one()):
-        return False
-    return consents.newest(connection, row.contact_id, ConsentScope.CONTACT_AGAIN) is not False
+    return row.state == CallbackState.REACHED or row.give_up_reason in NOT_REACHED
 
 
 def next_round(policy: Policy, number: int, audit_date: date, today: date) -> int | None:
