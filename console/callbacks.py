@@ -11,10 +11,10 @@ from typing import Final
 
 from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import Connection, func, literal_column, select
 
 from bot import tally, watch
-from bot.callbacks.claim import UNSETTLED
+from bot.callbacks.claim import SCHEDULED, UNSETTLED
 from bot.clock import wall_time
 from bot.ids import earliest
 from bot.service import Service
@@ -29,8 +29,6 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What can be listed, and how the list is called."""
 _callback, _attempt = table(Callback), table(Attempt)
-# Written out, because a partial index is used only where the statement says the same as the index does.
-_SCHEDULED: Final[ColumnElement[bool]] = _callback.c.state == literal_column("'scheduled'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +89,16 @@ def some(connection: Connection, now: datetime, wanted: str, reason: str = "") -
         query = query.order_by(_callback.c.id.desc())
     else:
         until = now - watch.LATE if wanted == "late" else now
-        query = query.where(_SCHEDULED, _callback.c.due_at <= until).order_by(_callback.c.due_at)
+        query = query.where(SCHEDULED, _callback.c.due_at <= until).order_by(_callback.c.due_at)
     return list(connection.execute(query.limit(_MOST)).all())
 
 
 def read(connection: Connection, now: datetime) -> Overview:
     """Count: open callbacks by their own small indexes, what is over by the sums that the clock keeps."""
     scheduled, next_due_at = connection.execute(
-        select(func.count(), func.min(_callback.c.due_at)).where(_SCHEDULED)
+        select(func.count(), func.min(_callback.c.due_at)).where(SCHEDULED)
     ).one()
-    due = select(func.count()).where(_SCHEDULED, _callback.c.due_at <= now)
+    due = select(func.count()).where(SCHEDULED, _callback.c.due_at <= now)
     under_way = select(func.count()).where(UNSETTLED)
     kinds = (What.ENDED, What.ATTEMPT)
     sums: dict[str, Counter[str]] = {kind.value: Counter() for kind in kinds}

@@ -47,6 +47,8 @@ WRITING_LEASE = timedelta(days=30)
 """A conversation in writing ends by its own timers, long before this."""
 UNSETTLED: ColumnElement[bool] = _attempt.c.state != literal_column("'settled'")
 """Said in so many words by every statement that looks for attempts under way: only then is their index used."""
+SCHEDULED: ColumnElement[bool] = _callback.c.state == literal_column("'scheduled'")
+"""The same for callbacks that wait for their time."""
 MOST_WRITTEN = 200
 """Callbacks in writing that are begun at once, at most."""
 
@@ -149,7 +151,7 @@ def missed_windows(connection: Connection, now: datetime, limit: int) -> list[st
     rows = connection.execute(
         select(_callback.c.id)
         .where(
-            _callback.c.state == CallbackState.SCHEDULED,
+            SCHEDULED,
             _callback.c.due_at <= now,
             _callback.c.window_end <= now + LAST_START,
         )
@@ -160,7 +162,7 @@ def missed_windows(connection: Connection, now: datetime, limit: int) -> list[st
 
 def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool:
     due = select(_callback.c.id).where(
-        _callback.c.state == CallbackState.SCHEDULED,
+        SCHEDULED,
         _callback.c.due_at <= now,
         _callback.c.channel.in_(limits.channels),
     )
@@ -190,7 +192,7 @@ def _claim(
     due = (
         select(_callback.c.id, _callback.c.address_id, _callback.c.audit_id, _callback.c.kind)
         .where(
-            _callback.c.state == CallbackState.SCHEDULED,
+            SCHEDULED,
             _callback.c.due_at <= now,
             _callback.c.window_end > now + LAST_START,
             _callback.c.channel.in_(channels),
