@@ -67,12 +67,19 @@ def review(connection: Connection, settings: Settings, found: Now, now: datetime
     incidents.resolve(connection, IncidentKind.CLOCK, "clock", now)
 
 
+def clock_silence(connection: Connection) -> timedelta | None:
+    """For how long no clock has beaten (wall time); None if none ever did. Above :data:`CLOCK_STOPPED` it has
+    stopped: readiness, ``doctor`` and the alert all ask here."""
+    at = connection.execute(select(_heartbeat.c.at).where(_heartbeat.c.name == "clock")).scalar()
+    return None if at is None else wall_time() - at
+
+
 def clock_stopped(service: Service) -> bool:
     """Notice that no clock beats any more. True if administrators are to be told now: the notices of the outbox
     wait for the clock, so whoever asks must tell them itself. A service whose clock never ran is not stopped."""
     with service.database.read() as connection:
-        at = connection.execute(select(_heartbeat.c.at).where(_heartbeat.c.name == "clock")).scalar()
-    if at is None or wall_time() - at <= CLOCK_STOPPED:
+        silent = clock_silence(connection)
+    if silent is None or silent <= CLOCK_STOPPED:
         return False
     try:
         with service.database.write() as connection:

@@ -323,7 +323,8 @@ def _fold_transfers(connection: Connection, counts: Counts, now: datetime) -> in
         select(_transfer, _audit.c.client_id)
         .join(_conversation, _conversation.c.id == _transfer.c.conversation_id)
         .outerjoin(_audit, _audit.c.id == _conversation.c.audit_id)
-        .where(_transfer.c.id.in_(ids))
+        # A worker whom an agent calls back has not waited in the line.
+        .where(_transfer.c.id.in_(ids), _transfer.c.callback_id.is_(None))
     )
     for row in rows:
         for what, code, number in _of_transfer(row):

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from redis.exceptions import RedisError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import incidents, queue, tick
-from bot.clock import wall_time
+from bot import alerts, incidents, queue, tick
 from bot.errors import ConfigurationError
 from bot.incidents import IncidentKind
 from bot.service import Service
-from bot.storage.tables import Heartbeat, table
-
-_heartbeat = table(Heartbeat)
-CLOCK_LATE = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +67,13 @@ def _redis(service: Service) -> Check:
 
 def _clock(service: Service) -> Check:
     with service.database.read() as connection:
-        at = connection.execute(
-            select(_heartbeat.c.at).where(_heartbeat.c.name == tick.CLOCK)
-        ).scalar_one_or_none()
-    if at is None or wall_time() - at > CLOCK_LATE:
-        return Check(
-            "clock",
-            ok=False,
-            needed=False,
-            why="does not beat: `voiceback work` is not running, so nobody is called",
-        )
-    return Check("clock", ok=True, needed=False)
+        silent = alerts.clock_silence(connection)
+    if silent is not None and silent <= alerts.CLOCK_STOPPED:
+        return Check("clock", ok=True, needed=False)
+    told = "has never beaten" if silent is None else f"has not beaten for {int(silent.total_seconds())} s"
+    return Check(
+        "clock", ok=False, needed=False, why=f"{told}: `voiceback work` is not running, so nobody is called"
+    )
 
 
 def _flows(service: Service) -> Check:

@@ -17,6 +17,7 @@ from bot.clock import wall_time
 from bot.errors import NotFound
 from bot.flow import phrases
 from bot.flow.context import Context, Sprint
+from bot.flow.events import Answered
 from bot.flow.model import Kind
 from bot.flow.session import Session
 from bot.messages import Channel, Expects, Input, Prompt, Transferred
@@ -149,6 +150,14 @@ def follow(
         transfers.open_line(connection, conversation_id, sprint.session.language, now, wall)
     elif before is not None and is_in_line(service, before):
         transfers.leave_line(connection, conversation_id, _outcome(given, sprint), now, wall)
+    elif _asked_in_vain(sprint):
+        transfers.turn_away(connection, conversation_id, sprint.session.language, now, wall)
+
+
+def _asked_in_vain(sprint: Sprint) -> bool:
+    """Whether a turn came to a step that asks for a person, and nobody was there."""
+    answers = [event for event in sprint.events if isinstance(event, Answered)]
+    return any(answer.kind == Kind.PERSON and answer.code == Transferred.NOBODY for answer in answers)
 
 
 def _outcome(given: Input | None, sprint: Sprint) -> TransferOutcome:

@@ -58,6 +58,8 @@ class What(StrEnum):
     """Dials that we began, by how many seconds after the due time: ``10``, ``30`` … ``more``."""
     LATE_SECONDS = "late_seconds"
     """The seconds themselves, summed: ``sum``."""
+    REMINDED = "reminded"
+    """Texts before calls: ``text``."""
     MISSED = "missed"
     """Promised windows that went by without a ring: ``window``."""
     HEARD = "heard"
@@ -119,6 +121,11 @@ def class_of(seconds: float, limits: Sequence[int]) -> str:
 def missed_window(connection: Connection, client_id: str | None, now: datetime) -> None:
     """A window that was promised went by without a dial."""
     add(connection, Counter({(now.date(), client_id or NO_CLIENT, What.MISSED.value, "window"): 1}))
+
+
+def reminded(connection: Connection, client_id: str | None, now: datetime) -> None:
+    """A text before a call went into the outbox."""
+    add(connection, Counter({(now.date(), client_id or NO_CLIENT, What.REMINDED.value, "text"): 1}))
 
 
 def add(connection: Connection, counts: Counter[Key]) -> None:

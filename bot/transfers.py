@@ -122,6 +122,26 @@ def open_line(
     )
 
 
+def turn_away(
+    connection: Connection, conversation_id: str, language: str, now: datetime, wall: datetime
+) -> None:
+    """A caller asked for a person and nobody was there who speaks ``language``: she waited for nobody, but counts
+    among those who asked."""
+    connection.execute(
+        insert(_transfer).values(
+            id=new_id(),
+            conversation_id=conversation_id,
+            language=language,
+            state=_S.ENDED,
+            outcome=TransferOutcome.NOBODY,
+            ring=0,
+            lease_until=wall,
+            waiting_since=now,
+            ended_at=now,
+        )
+    )
+
+
 def leave_line(
     connection: Connection, conversation_id: str, outcome: TransferOutcome, now: datetime, wall: datetime
 ) -> None:

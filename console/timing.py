@@ -31,6 +31,13 @@ def span(length: timedelta) -> str:
     return " ".join(part for part in parts[:2] if part) or "less than 1 min"
 
 
+def brief(length: timedelta) -> str:
+    """A round length of time in the largest unit that divides it: ``90 s``, ``15 min``, ``4 h``, ``30 d``."""
+    seconds = int(length.total_seconds())
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds and not seconds % size), (1, "s"))
+    return f"{seconds // size} {unit}"
+
+
 def elapsed(length: timedelta) -> str:
     """A length of time as a clock shows it: ``0:07``, ``12:30``, ``1:02:03``. Never less than nothing."""
     seconds = max(0, int(length.total_seconds()))

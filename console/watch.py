@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -12,43 +13,24 @@ from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bot import queue, tally, troubles, watch
-from bot.callbacks.states import CallbackState
-from bot.metrics import VEILED
-from bot.rates import Cases, ratio
+from bot import figures, queue, staff, tally, troubles, watch
+from bot.cases import standing
+from bot.cases.lifecycle import ClockName
 from bot.service import Service
 from bot.tally import Count, What
 from console import charts, session, timing
 
 REFRESH_SECONDS: Final = 15
 DAYS: Final = 7
+MONTH: Final = 30
 CHARTED: Final = timedelta(hours=3)
 _CURVES: Final = (("due", "Due"), ("late", "Late"), ("dialling", "Dialling"), ("outbox", "Texts waiting"))
-_GIVEN_UP: Final = f"{CallbackState.GIVEN_UP} "
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """What became of a day, or of some days. Rates are None where there is nothing to have a rate of."""
-
-    dialled: int
-    reached: int
-    given_up: Mapping[str, int]
-    """By reason, most frequent first."""
-    otherwise: int
-    """Callbacks that ended because the worker wanted no call, or should get none."""
-    missed: int
-    attempts_per_complete: float | None
-    in_window: float | None
-    broken: float | None
-    safe: float | None
-    completion: float | None
-    cases: Cases
-
-    @property
-    def promised(self) -> int:
-        """Windows that came: those with a dial and those without."""
-        return self.dialled + self.missed
+_CASES: Final = "console.cases"
+"""Who may read cases may read how many there are."""
+_OF_CASES: Final = (
+    *(What.CASE, What.CASE_REVIEW, What.CASE_REPLY, What.CASE_TRIAGE, What.CASE_CLOSE, What.CASE_CLOCK),
+    *(What.GRIEVANCE, What.WORKER, What.OUTCOME),
+)
 
 
 def show() -> ResponseReturnValue:
@@ -59,16 +41,22 @@ def show() -> ResponseReturnValue:
     now = service.clock.now()
     with service.database.read() as connection:
         found = watch.read(connection, now)
-        counts = tally.of_days(connection, now.date() - timedelta(days=DAYS - 1), now.date())
+        counts = tally.over_clients(connection, now.date() - timedelta(days=DAYS - 1), now.date())
         errors = troubles.since(connection, now - troubles.KEPT)
         curves = _curves(connection, now)
+        cases = _cases(connection, now) if staff.allows(_CASES, session.staff().roles) else None
+    today, week = figures.sums(each for each in counts if each.day == now.date()), figures.sums(counts)
     return render_template(
         "console/watch.html",
         found=found,
         jobs=queue.backlog(service.settings),
-        today=period([each for each in counts if each.day == now.date()]),
-        week=period(counts),
+        today=figures.calls(today),
+        week=figures.calls(week),
+        line=(figures.line(today), figures.line(week)),
+        level=figures.SERVICE_LEVEL,
+        cases=cases,
         days=DAYS,
+        month=MONTH,
         errors=errors,
         curves=curves,
         hours=int(CHARTED.total_seconds() // 3600),
@@ -76,6 +64,41 @@ def show() -> ResponseReturnValue:
         seconds=REFRESH_SECONDS,
         now=now,
         wait=lambda seconds: timing.span(timedelta(seconds=seconds)),
+        at_most=_most,
+        lasting=lambda seconds: timing.elapsed(timedelta(seconds=seconds)),
+        clocks=tuple(ClockName),
+        zip=zip,
+    )
+
+
+def _most(seconds: float | None) -> str:
+    """A time that was counted by class, in words; empty where there is none."""
+    if seconds is None:
+        return ""
+    if math.isinf(seconds):
+        return "longer"
+    return timing.brief(timedelta(seconds=seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """What supervisors see of cases: how the open ones stand, and what became of all."""
+
+    now: standing.Standing
+    month: figures.Handling
+    all: figures.Handling
+    half_closed: float | None
+    """The seconds within which half of all cases are closed, heeding those that are still open."""
+
+
+def _cases(connection: Connection, now: datetime) -> Cases:
+    month = tally.over_clients(connection, now.date() - timedelta(days=MONTH - 1), now.date(), _OF_CASES)
+    ever = figures.sums(tally.over_clients(connection, tally.ALL_DAYS, tally.ALL_DAYS, _OF_CASES))
+    return Cases(
+        now=standing.read(connection, now),
+        month=figures.handling(figures.sums(month)),
+        all=figures.handling(ever),
+        half_closed=figures.survival(ever[What.CASE_CLOSE], standing.ages(connection, now), tally.SPANS),
     )
 
 
@@ -93,33 +116,3 @@ def _dials(counts: Sequence[Count], today: date) -> list[tuple[str, int]]:
         if each.what == What.DIALLED:
             number[each.day] += each.number
     return [(day.isoformat(), number[day]) for day in days]
-
-
-def period(counts: Sequence[Count]) -> Period:
-    """What some sums tell together, over all clients."""
-    sums: dict[str, Counter[str]] = {what.value: Counter() for what in What}
-    for each in counts:
-        sums[each.what][each.code] += each.number
-    dialled = sum(sums[What.DIALLED].values())
-    missed = sums[What.MISSED]["window"]
-    ended = sums[What.ENDED]
-    given_up = Counter(
-        {code.removeprefix(_GIVEN_UP): number for code, number in ended.items() if code.startswith(_GIVEN_UP)}
-    )
-    cases = Cases.of(sums[What.OUTCOME])
-    attempts = sum(number for code, number in sums[What.ATTEMPT].items() if code != "released")
-    heard = sums[What.HEARD]
-    reached = ended[CallbackState.REACHED]
-    return Period(
-        dialled=dialled,
-        reached=reached,
-        given_up={VEILED.get(code, code): number for code, number in given_up.most_common()},
-        otherwise=sum(ended.values()) - reached - sum(given_up.values()),
-        missed=missed,
-        attempts_per_complete=ratio(attempts, cases.complete),
-        in_window=ratio(sums[What.DIALLED]["inside"], dialled),
-        broken=ratio(missed, missed + dialled),
-        safe=ratio(heard["safe"], heard["answered"]),
-        completion=ratio(heard["finished"], heard["began"]),
-        cases=cases,
-    )

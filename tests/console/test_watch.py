@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, update
 
-from bot import tally, watch
+from bot import figures, tally, watch
 from bot.callbacks.states import Disposition
 from bot.clock import FrozenClock
 from bot.rates import Cases
@@ -18,7 +18,6 @@ from bot.storage import tables
 from bot.storage.tables import table
 from bot.tally import Count, What
 from console import charts
-from console.watch import Period, period
 from tests.console.conftest import Age, SignedIn
 from tests.test_tally import planted
 
@@ -93,15 +92,12 @@ def test_the_week_is_shown_beside_the_day(
 # --- what the numbers mean ------------------------------------------------------------------------
 
 
-def of(**counts: dict[str, int]) -> Period:
-    """A period of some sums."""
-    day = tally.ALL_DAYS
-    return period(
-        [
-            Count(day, "-", What[what.upper()].value, code, number)
-            for what, codes in counts.items()
-            for code, number in codes.items()
-        ]
+def of(**counts: dict[str, int]) -> figures.Sums:
+    """Some sums."""
+    return figures.sums(
+        Count(tally.ALL_DAYS, "-", What[what.upper()].value, code, number)
+        for what, codes in counts.items()
+        for code, number in codes.items()
     )
 
 
@@ -125,12 +121,12 @@ def of(**counts: dict[str, int]) -> Period:
 def test_each_number_of_a_period_is_its_formula(
     counts: dict[str, dict[str, int]], name: str, value: object
 ) -> None:
-    assert getattr(of(**counts), name) == value
+    assert getattr(figures.calls(of(**counts)), name) == value
 
 
 def test_only_attempts_that_were_not_released_count_as_attempts() -> None:
     every = {each.value: 1 for each in Disposition}
-    assert of(attempt=every, outcome={"I": 1}).attempts_per_complete == len(Disposition) - 1
+    assert figures.calls(of(attempt=every, outcome={"I": 1})).attempts_per_complete == len(Disposition) - 1
 
 
 def test_a_curve_rises_with_its_readings(service: Service, frozen_clock: FrozenClock) -> None:

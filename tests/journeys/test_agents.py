@@ -136,7 +136,8 @@ def test_nobody_signed_in_is_said_at_once(world: World) -> None:
     sid = wants_a_person(world)
     world.network.idle()
     assert NOBODY in heard(call(world, sid))
-    assert world.rows(tables.Transfer) == []
+    # She waited for nobody, and counts among those who asked.
+    assert [(row.state, row.outcome) for row in world.rows(tables.Transfer)] == [("ended", "nobody")]
 
 
 def test_a_telephone_in_an_empty_room_is_not_rung(world: World) -> None:
