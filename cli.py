@@ -363,18 +363,27 @@ def callbacks_show(callback_id: str | None, limit: int, as_json: bool) -> None:
 
 @callbacks.command("move")
 @click.argument("callback_id")
-@click.argument("when")
-def callbacks_move(callback_id: str, when: str) -> None:
+@click.argument("when", required=False)
+@click.option("--back", is_flag=True, help="Take the last move back.")
+def callbacks_move(callback_id: str, when: str | None, back: bool) -> None:
     """Move a callback to the time that the worker named: "tomorrow after 8" in English or in her language, or as in
     an upload."""
-    from bot.callbacks import overview, settle
+    from bot.callbacks import moves, overview
 
+    if back == (when is not None):
+        raise click.UsageError("Give a time, or --back.")
     service = _service()
+    now = service.clock.now()
     with service.database.write() as connection:
+        if when is None:
+            moves.undo(connection, callback_id, now)
+            click.echo("moved back")
+            return
         language = str(overview.one(connection, callback_id)["language"])
-        words = tuple(service.library.times_in(each) for each in dict.fromkeys((language, "en")))
-        said = settle.move(connection, callback_id, when, words, service.clock.now())
-    click.echo(f"moved: {said} on the worker's clock")
+        words = moves.words_for(service.library, language)
+        proposal = moves.propose(connection, callback_id, when, words, now)
+        moves.move(connection, proposal, now)
+    click.echo(f"moved: {proposal.said} on the worker's clock")
 
 
 @callbacks.command("plan")

@@ -197,7 +197,7 @@ class _Arrival:
             moving.answer_beside(self.connection, self.service, gate, self.inbound, words, self.now)
             return None
         standing, session = steps.open_session(self.service, gate, self.inbound.sender)
-        check = safety.pass_words_of(self.connection, self.service.sealer, gate)
+        check = safety.pass_words_of(self.connection, self.service.sealer, gate, self.now)
         context = steps.context(self.service, self.door, self.now, check)
         sprint = steps.run(lambda: engine.resume(session, _AGAIN, context))
         prompt = replace(sprint.prompt, texts=(words, *sprint.prompt.texts))

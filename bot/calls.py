@@ -189,10 +189,10 @@ def _call_of(
     standing = replace(standing, address_id=known.id)
     trigger = "call"
     if inbound.line in service.settings.twilio_voice_from:
-        expected = safety.expected(connection, known.id)
-        if expected:
-            check = PassWords(service.sealer, expected)
-            return _Call(CALLBACK, safety.facts(safety.present(expected, now), "returned"), standing, check)
+        check = safety.returned(connection, service.sealer, known.id, now)
+        if check.expected:
+            facts = safety.facts(safety.present(check.expected, now), "returned")
+            return _Call(CALLBACK, facts, standing, check)
         # Whoever returns a call of ours need not be the one whom we called: the greeting is as neutral.
         trigger = "missed" if safety.has_rung(connection, known.id) else trigger
     facts = _hotline_facts(known.language, known.country, trigger)
@@ -234,7 +234,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
                 or ""
             )
         standing, session = steps.open_session(service, row, inbound.sender)
-        check = safety.pass_words_of(connection, service.sealer, row)
+        check = safety.pass_words_of(connection, service.sealer, row, now)
         here = moving.There(
             Channel.VOICE, row.address_id, inbound.line, inbound.sender, call_id=call_id, turn=turn
         )

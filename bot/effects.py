@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot import contacts, media, ways
+from bot import contacts, media, safety, ways
 from bot.audits import places
 from bot.callbacks import consents, settle
 from bot.callbacks.preference import wish
@@ -298,12 +298,23 @@ class _Writing:
             return self.wish.preference
         self.standing = with_contact(self.connection, self.standing, self.now)
         continues = self.standing.conversation_id if put_off else None
+            if put_off and not self.standing.attempt_id:
+                self._put_off(self.wish.preference)
         _promise(self.connection, self.sealer, self.standing, self.wish.preference, self.now, continues)
         return None
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:
             contacts.stop(
+    def _put_off(self, preference: str) -> None:
+        """Another time for the callback that waits for her who wrote before we did."""
+        where = self.standing.address_id
+        who = self.standing.contact_id
+        if who is None and where and self.standing.channel is not Channel.VOICE:
+            who = safety.unguarded(self.connection, where, self.now)
+        if who is not None:
+            settle.put_off_next(self.connection, who, preference, self.now)
+
                 self.connection, self.standing.address_id, self.standing.contact_id, reason, self.now
             )
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from babel.languages import get_official_languages
 from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
@@ -33,11 +34,12 @@ from bot import (
     waiting,
     ways,
 )
+from bot.callbacks import settle, wishes
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
 from bot.errors import EngineError, NotFound
 from bot.flow import engine
-from bot.flow.context import Sprint
+from bot.flow.context import Locality, Sprint, nowhere
 from bot.flow.events import HideRequested, StartRequested, UnsafeFlagged
 from bot.ids import new_id
 from bot.messages import (
@@ -69,6 +71,8 @@ HOTLINE = "hotline"
 WRITE = "write"
 ASK_AGAIN: Final = Keys("#")
 """Answers nothing: the question of the moment is asked again."""
+_LONGEST_PUT_OFF: Final = 300
+"""Characters of a first message, with its closing, that may say only when she wants to be contacted."""
 HANG_UP = "hangup"
 """The timer of a call that is over, after the time in which a last turn may still come."""
 
@@ -211,7 +215,8 @@ def _receive(service: Service, door: Door, inbound: Inbound) -> bool:
         )
         if row is not None and _took_up(connection, service, door, inbound, known, now):
             return True
-        _begin_thread(connection, service, door, inbound, known, now)
+        if not _begin_put_off(connection, service, door, inbound, known, now, sure=True):
+            _begin_thread(connection, service, door, inbound, known, now)
         if door.capabilities.window:
             waiting.end(connection, known.id, now)
     return True
@@ -253,7 +258,10 @@ def _receive_in_thread(service: Service, door: Door, inbound: Inbound, now: date
             # Who brings back the token of a talk that is over has read it: its language is no secret.
             known = replace(known, language=row.language if row is not None else None)
             silent = attention is Attention.KEEP
-            _begin_thread(connection, service, door, inbound, known, now, silent=silent)
+            if silent or not _begin_put_off(
+                connection, service, door, inbound, known, now, sure=row is not None
+            ):
+                _begin_thread(connection, service, door, inbound, known, now, silent=silent)
     return True
 
 
@@ -312,8 +320,8 @@ def _go_on(
         medium = _callback_medium(connection, service, inbound.sender, row.address_id)
         session = engine.learn(session, {"callback_medium": medium})
     given = _given(inbound, row.stop is not None) or ASK_AGAIN
-    check = safety.pass_words_of(connection, service.sealer, row)
-    place = partial(effects.place_of, connection, service.sealer, standing, now)
+    check = safety.pass_words_of(connection, service.sealer, row, now)
+    place = partial(_place, connection, service, row.flow, standing, check, now)
     context = steps.context(service, door, now, check, place)
     windowed = door.capabilities.window
     unseen = windowed and waiting.is_unseen(connection, row.address_id, row.conversation_id)
@@ -391,6 +399,86 @@ def _begin_thread(
         sprint = replace(sprint, prompt=prompt, events=events, timers=(), ended=True)
     standing = _came_along(connection, service, standing, inbound, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
+
+
+def _begin_put_off(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    inbound: Inbound,
+    known: Known,
+    now: datetime,
+    *,
+    sure: bool,
+) -> bool:
+    """A worker whom we are to contact writes first, and only that another time is better, or which: the callback's
+    own flow asks for her code and moves it, and no second one is made. True if that is what she wrote.
+
+    ``sure`` says that the sender is who wrote. Where anybody can write any sender, only who has a code is asked.
+    """
+    said = inbound.input
+    if known.stopped or inbound.signal is not None or inbound.card or not isinstance(said, Text):
+        return False
+    if len(said.text) > _LONGEST_PUT_OFF:
+        return False
+    expected = safety.awaiting(connection, known.id, now)
+    if not expected or not (sure or expected[0].pass_word_digest):
+        return False
+    wish = _when(service, engine.above_closing(said.text), expected[0], known, now)
+    if wish is None:
+        return False
+    place = safety.place_of(expected, None) or nowhere()
+    facts = safety.facts(expected[0], "returned")
+    context = steps.context(service, door, now, place=lambda: place)
+    flow = service.library.get(CALLBACK)
+    sprint = steps.run(lambda: engine.start(flow, context, facts, wish=wish or None))
+    standing = Standing(
+        conversation_id=new_id(),
+        channel=inbound.channel,
+        address_id=known.id,
+        contact_id=None,
+        attempt_id=None,
+        audit_id=None,
+        language=sprint.session.language,
+        answers=0,
+        address=inbound.sender,
+    )
+    if not expected[0].pass_word_digest:
+        settle.hold(connection, expected[0].contact_id, now)
+    steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
+    return True
+
+
+def _when(service: Service, text: str, expected: AnyRow, known: Known, now: datetime) -> str | None:
+    """The time that a text names and nothing else, empty for the word LATER, None for anything else."""
+    local = now.astimezone(ZoneInfo(expected.timezone))
+    for spoken in dict.fromkeys((expected.language, known.language or "en", "en")):
+        tongue = service.catalogs.tongue(spoken)
+        if service.library.words.command(text, tongue, service.catalogs) == "later":
+            return ""
+        words = service.library.times_in(spoken)
+        wish = wishes.understand(text, words, local, expected.country)
+        if wish is not None and wishes.is_only_time(text, words):
+            return str(wish)
+    return None
+
+
+def _place(
+    connection: Connection,
+    service: Service,
+    flow: str,
+    standing: Standing,
+    check: PassWords | None,
+    now: datetime,
+) -> Locality:
+    """Where her clock is read: that of the callback that she moves, as soon as it is known whose it is."""
+    if flow == CALLBACK and standing.attempt_id is None and standing.address_id:
+        expected = check.expected if check is not None else safety.expected(connection, standing.address_id)
+        her = (check.matched if check is not None else None) or standing.contact_id
+        place = safety.place_of(expected, her)
+        if place is not None:
+            return place
+    return effects.place_of(connection, service.sealer, standing, now)
 
 
 def _callback_medium(

@@ -47,6 +47,9 @@ MOST_WRONG_PASS_WORDS: Final = 2
 """The same for a card's number with a pass-word that is nobody's, as on the telephone of a callback."""
 MOST_WRONG_FOR_AUDIT: Final = 10
 """The same over all places, for the pass-words of one audit."""
+MOST_WRONG_RETURNED: Final = 4
+"""Wrong pass-words of those who call or write to us about a callback, at one address and none a day after the one
+before, after which nothing is compared there for a day. Our own calls to it go on: each has its own two tries."""
 ASKED_AT: Final = frozenset(("link_code", "card_number"))
 """Questions of the hotline at which such digits can be keyed in a call."""
 ASKED_BEFORE: Final = "link"
@@ -181,6 +184,21 @@ def _place(sealer: Sealer, place: str) -> str:
 
 
 # --- pass-words -------------------------------------------------------------------------------
+
+
+def may_guess(connection: Connection, sealer: Sealer, address_id: str) -> bool:
+    """Whether a pass-word that is given at an address, in a talk that we did not begin, is still compared."""
+    return not throttle.is_shut(connection, sealer.index(address_id, "returned place"), wall_time())
+
+
+def guessed_wrong(
+    connection: Connection, sealer: Sealer, address_id: str, audit_id: str | None, now: datetime
+) -> None:
+    """Such a pass-word was nobody's. When the address is shut for it, the operator is told."""
+    place = sealer.index(address_id, "returned place")
+    shut = throttle.note_failure(connection, place, wall_time(), MOST_WRONG_RETURNED, DAY)
+    if shut and audit_id:
+        incidents.report(connection, IncidentKind.PASS_WORD, audit_id, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, and_, exists, or_, select
 
+from bot import links
 from bot.callbacks.claim import has_begun
+from bot.callbacks.states import CallbackState
+from bot.flow.context import Locality
 from bot.flow.events import Outcome
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Attempt, Callback, CohortMember, Contact, Conversation, table
+from bot.storage.tables import (
+    Attempt,
+    Callback,
+    CohortMember,
+    Contact,
+    ContactAddress,
+    Conversation,
+    table,
+)
 from bot.storage.types import AnyRow, AnySelect
 
 _attempt = table(Attempt)
@@ -18,7 +31,9 @@ _callback = table(Callback)
 _contact = table(Contact)
 _member = table(CohortMember)
 _conversation = table(Conversation)
+_link = table(ContactAddress)
 
+_MOST_EXPECTED: Final = 30
 PUT_OFF: Final = (
     Outcome.LATER,
     Outcome.NOT_SAFE_NOW,
@@ -36,39 +51,97 @@ MISSED = "missed"
 """The kind of a callback that answers a call which we refused; nobody behind it is known."""
 
 
-class PassWords:
-    """Checks digits against the workers who may be on the line, and remembers who it was."""
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """Counts wrong pass-words at an address where anybody may try, because we did not begin the talk."""
 
-    def __init__(self, sealer: Sealer, expected: list[AnyRow]) -> None:
+    connection: Connection = field(repr=False)
+    sealer: Sealer = field(repr=False)
+    address_id: str
+    now: datetime
+
+    def are_used_up(self) -> bool:
+        """Whether nothing is compared there any more, for a while."""
+        return not links.may_guess(self.connection, self.sealer, self.address_id)
+
+    def count(self, audit_id: str | None) -> None:
+        """One more was wrong."""
+        links.guessed_wrong(self.connection, self.sealer, self.address_id, audit_id, self.now)
+
+
+class PassWords:
+    """Checks digits against the workers who may be on the line, and remembers who it was.
+
+    Digits that two of them chose prove neither: nobody is led into the callback of another.
+    """
+
+    def __init__(self, sealer: Sealer, expected: list[AnyRow], guesses: Guesses | None = None) -> None:
         self._sealer = sealer
-        self._expected = [(row.contact_id, row.pass_word_digest) for row in expected]
+        self._guesses = guesses
+        self.expected = expected
         self.matched: str | None = None
 
     def __call__(self, digits: str) -> bool:
-        for contact_id, digest in self._expected:
-            if digest and self._sealer.is_pass_word(contact_id, digits, digest):
-                self.matched = contact_id
-                return True
-        return False
+        if not self.expected or (self._guesses is not None and self._guesses.are_used_up()):
+            return False
+        digests = {row.contact_id: row.pass_word_digest for row in self.expected if row.pass_word_digest}
+        found = [who for who, digest in digests.items() if self._sealer.is_pass_word(who, digits, digest)]
+        if len(found) == 1:
+            self.matched = found[0]
+        elif not found and self._guesses is not None:
+            self._guesses.count(self.expected[0].audit_id)
+        return self.matched is not None
 
 
 def expected(connection: Connection, address_id: str) -> list[AnyRow]:
-    """Those whom we have called, or will call, on this telephone, and who may have a pass-word; the newest first."""
+    """Those whom we have called, or will call, at this address, and who may have a pass-word; the newest first.
+
+    A worker whose address this is too, and who has a pass-word, is one of them wherever her callback is planned.
+    """
+    owners = connection.execute(
+        select(_link.c.contact_id).where(_link.c.address_id == address_id).limit(_MOST_EXPECTED)
+    ).scalars()
+    elsewhere = and_(_callback.c.contact_id.in_(owners.all()), _contact.c.pass_word_digest.is_not(None))
     return list(
         connection.execute(
             _callback_columns()
-            .where(_callback.c.address_id == address_id, _callback.c.kind != MISSED)
+            .where(or_(_callback.c.address_id == address_id, elsewhere), _callback.c.kind != MISSED)
             .order_by(_callback.c.id.desc())
-            .limit(30)
+            .limit(_MOST_EXPECTED)
         )
     )
 
 
 def present(expected: list[AnyRow], now: datetime) -> AnyRow:
     """Of those whom :func:`expected` gave, the one about whom somebody calls us who returns a call: a later round
-    counts from its first day on, because nobody was called for it before.
+    counts from its first day on, because nobody was called for it before. Who has a pass-word can be told apart,
+    and goes before.
     """
-    return next((row for row in expected if has_begun(row, now)), expected[0])
+    coded = [row for row in expected if row.pass_word_digest] or expected
+    return next((row for row in coded if has_begun(row, now)), coded[0])
+
+
+def awaiting(connection: Connection, address_id: str, now: datetime) -> list[AnyRow]:
+    """Of the same, the callbacks that are planned and could take place now: who has a pass-word before the others.
+
+    Among several workers without one nobody can tell who is there, so that none of them is given.
+    """
+    found = [row for row in expected(connection, address_id) if row.state == CallbackState.SCHEDULED]
+    found = [row for row in found if has_begun(row, now)]
+    coded = [row for row in found if row.pass_word_digest]
+    return coded or (found if len({row.contact_id for row in found}) == 1 else [])
+
+
+def unguarded(connection: Connection, address_id: str, now: datetime) -> str | None:
+    """The one worker without a pass-word whom we are to call at this address: whoever picks up there may say when."""
+    found = awaiting(connection, address_id, now)
+    return found[0].contact_id if found and not found[0].pass_word_digest else None
+
+
+def place_of(expected: list[AnyRow], contact_id: str | None) -> Locality | None:
+    """Where the clock of an expected worker is read; of the first one if it is not known yet who is there."""
+    mine = next((row for row in expected if row.contact_id == contact_id), expected[0] if expected else None)
+    return Locality(ZoneInfo(mine.timezone), mine.country) if mine is not None else None
 
 
 def has_rung(connection: Connection, address_id: str) -> bool:
@@ -86,7 +159,15 @@ def called(connection: Connection, attempt_id: str) -> AnyRow | None:
     ).one_or_none()
 
 
-def pass_words_of(connection: Connection, sealer: Sealer, conversation: AnyRow) -> PassWords | None:
+def returned(connection: Connection, sealer: Sealer, address_id: str, now: datetime) -> PassWords:
+    """The pass-words that count where somebody comes to us about a callback: all of those expected there."""
+    guesses = Guesses(connection, sealer, address_id, now)
+    return PassWords(sealer, expected(connection, address_id), guesses)
+
+
+def pass_words_of(
+    connection: Connection, sealer: Sealer, conversation: AnyRow, now: datetime
+) -> PassWords | None:
     """The pass-words that count in a conversation that is under way; None once one was given, or if none is asked.
 
     In a call back to us it may be anybody whom we have called on that telephone.
@@ -96,8 +177,9 @@ def pass_words_of(connection: Connection, sealer: Sealer, conversation: AnyRow) 
     if conversation.attempt_id is not None:
         worker = called(connection, conversation.attempt_id)
         return PassWords(sealer, [worker] if worker is not None else [])
-    found = expected(connection, conversation.address_id) if conversation.address_id else []
-    return PassWords(sealer, found)
+    if conversation.address_id is None:
+        return PassWords(sealer, [])
+    return returned(connection, sealer, conversation.address_id, now)
 
 
 def facts(row: AnyRow, trigger: str) -> dict[str, str]:
@@ -127,6 +209,9 @@ def _callback_columns() -> AnySelect:
             _callback.c.round,
             _callback.c.first_day,
             _callback.c.kind,
+            _callback.c.state,
+            _callback.c.timezone,
+            _callback.c.country,
             _conversation.c.state.label("awaited_state"),
             _conversation.c.outcome.label("awaited_outcome"),
             _contact.c.pass_word_digest,

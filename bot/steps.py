@@ -15,11 +15,13 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import effects, links
+from bot import effects, links, safety
+from bot.callbacks import settle
 from bot.callbacks.claim import adopt_returned
 from bot.clock import wall_time
 from bot.effects import Standing
 from bot.errors import ConflictError, EngineError
+from bot.flow import engine
 from bot.flow.context import Context, Locality, Sprint, nowhere
 from bot.flow.events import Outcome, Verified
 from bot.flow.session import Session
@@ -195,7 +197,7 @@ def write(
     if turn.version is None:
         connection.execute(insert(_conversation), _new_row(service, standing, sprint, turn, now))
     matched = turn.check.matched if turn.check else None
-    standing = _adopt(connection, standing, sprint, turn, matched, now)
+    standing, sprint = _adopt(connection, standing, sprint, turn, now)
     applied = effects.apply(connection, service.sealer, standing, sprint.events, now, matched)
     place = Place(standing.conversation_id, 0 if turn.number is None else turn.number + 1, sprint.ended)
     rendered = door.render(sprint.prompt, place)
@@ -268,21 +270,26 @@ def _new_row(
 
 
 def _adopt(
-    connection: Connection,
-    standing: Standing,
-    sprint: Sprint,
-    turn: Turn,
-    matched: str | None,
-    now: datetime,
-) -> Standing:
-    """A worker who called back and gave her pass-word is taken through the callback that waits for her."""
+    connection: Connection, standing: Standing, sprint: Sprint, turn: Turn, now: datetime
+) -> tuple[Standing, Sprint]:
+    """A worker who came to us about a callback gave her pass-word. In a call, the callback that waits for her takes
+    place in it; who wrote only wants to move it, so that it waits a while. The talk is about her from now on, of
+    all who were expected at the address.
+    """
     verified = any(isinstance(event, Verified) for event in sprint.events)
-    if not (verified and matched and standing.attempt_id is None and turn.call_id):
-        return standing
-    adopted = adopt_returned(connection, matched, turn.call_id, now, wall_time())
-    if adopted is None:
-        return standing
-    return replace(standing, attempt_id=adopted[0], audit_id=standing.audit_id or adopted[1])
+    matched = turn.check.matched if turn.check else None
+    if turn.check is None or matched is None or not verified or standing.attempt_id is not None:
+        return standing, sprint
+    her = next(row for row in turn.check.expected if row.contact_id == matched)
+    if turn.call_id is None:
+        settle.hold(connection, matched, now)
+    elif adopted := adopt_returned(connection, matched, turn.call_id, now, wall_time()):
+        her = safety.called(connection, adopted[0]) or her
+        audit_id = standing.audit_id or adopted[1]
+        standing = replace(standing, attempt_id=adopted[0], audit_id=audit_id)
+    facts = safety.facts(her, "returned")
+    known = {name: facts[name] for name in ("role", "round", "kind", "continues")}
+    return standing, replace(sprint, session=engine.learn(sprint.session, known))
 
 
 def _move(

@@ -7,21 +7,18 @@ repeated and late reports do nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, exists, insert, select, update
 
 from bot import tally
-from bot.callbacks import caps, consents, requests, wishes
-from bot.callbacks.claim import LAST_START
-from bot.callbacks.plan import Explanation, GiveUp, Planned, Verdict, explain, plan
+from bot.callbacks import caps, consents, reminders, requests, wishes
+from bot.callbacks.claim import LAST_START, begun
+from bot.callbacks.plan import Explanation, GivenUp, GiveUp, Planned, Request, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_json
-from bot.callbacks.preference import parse, wish
+from bot.callbacks.preference import Preference, windows, wish
 from bot.callbacks.requests import Considerations
 from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
-from bot.callbacks.wishes import Vocabulary
-from bot.errors import ConflictError, NotFound, PreferenceError
 from bot.flow.events import ConsentScope, Outcome
 from bot.ids import new_id
 from bot.messages import Channel
@@ -36,6 +33,7 @@ from bot.storage.tables import (
     Stop,
     table,
 )
+from bot.storage.types import AnySelect
 
 _attempt = table(Attempt)
 _callback = table(Callback)
@@ -54,7 +52,10 @@ NOT_IN_USE = frozenset({"404", "484", "604"})
 """SIP codes that say that the number does not exist (RFC 3261); others may pass."""
 LONGER_IF_ASKED = timedelta(days=7)
 """How far a worker's own wish for another time may reach beyond the client's last day."""
+HELD_FOR = timedelta(minutes=30)
+"""How long a callback waits for a worker who is telling us when to call."""
 _SOON = timedelta(minutes=30)
+_NO_SUCH_TIME = frozenset({GiveUp.NO_WINDOW_IN_PERIOD, GiveUp.PERIOD_OVER})
 _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAILY_CAP, GiveUp.WRONG_NUMBER})
 """Ends after which a client's policy may have one opening written."""
 
@@ -79,7 +80,7 @@ def promise(connection: Connection, now: datetime, **values: object) -> None:
 def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict:
     """Plan a callback that is not under way and write when it is due, or why it is given up."""
     known = requests.read(connection, callback_id, now)
-    if _is_stopped(connection, known.row.address_id):
+    if is_stopped(connection, known.row.address_id):
         _finish(connection, callback_id, CallbackState.STOPPED, now, GiveUp.STOPPED.value)
         return plan(replace(known.request, stop=GiveUp.STOPPED), known.policy, now)
     verdict = plan(known.request, known.policy, now)
@@ -125,7 +126,8 @@ def policy_of(connection: Connection, audit_id: str) -> Policy:
 
 def _write(connection: Connection, known: Considerations, verdict: Verdict, now: datetime) -> None:
     if isinstance(verdict, Planned):
-        _plan_for(connection, known.row.id, verdict, now)
+        remind_at = reminders.before_call(connection, known, verdict.due_at, now)
+        _plan_for(connection, known.row.id, verdict, now, remind_at=remind_at)
     else:
         _give_up(connection, known, verdict.reason, now)
 
@@ -142,7 +144,7 @@ def _plan_for(
             window_end=planned.window_end,
             give_up_reason=None,
             updated_at=now,
-            **more,
+            **({"remind_at": None} | more),
         )
     )
 
@@ -352,7 +354,7 @@ def _after(
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
     elif preference is not None:
-        _move(connection, callback_id, preference, now)
+        put_off(connection, callback_id, preference, now)
     else:
         schedule(connection, callback_id, now)
 
@@ -375,47 +377,80 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
     return disposition.value if given is False else None
 
 
-def move(
-    connection: Connection, callback_id: str, text: str, words: tuple[Vocabulary, ...], now: datetime
-) -> str:
-    """Somebody of ours moves a callback to the time that the worker named, in words of one of ``words`` or in the
-    grammar of :mod:`bot.callbacks.preference`. Gives what was understood, as a day and hours on her clock.
-
-    Raises :class:`NotFound`, :class:`ConflictError` if it is dialled right now, over, or on the stop list, and
-    :class:`PreferenceError` for a time that is not understood or lies in the past.
-    """
-    row = connection.execute(select(_callback).where(_callback.c.id == callback_id).with_for_update()).first()
-    if row is None:
-        raise NotFound(f"there is no callback {callback_id[:40]}")
-    local = now.astimezone(ZoneInfo(row.timezone))
-    found = (wishes.understand(text, vocabulary, local, row.country) for vocabulary in words)
-    preference = next((each for each in found if each is not None), None) or parse(text)
-    said = wishes.said(preference, local, row.country, "en")
-    if not said:
-        raise PreferenceError("The time lies in the past, or too far ahead.", code="bad_date")
-    if row.state != CallbackState.SCHEDULED or _is_stopped(connection, row.address_id):
-        raise ConflictError("only a callback that is scheduled can be moved")
-    _move(connection, callback_id, str(preference), now)
-    return said
+def put_off_next(connection: Connection, contact_id: str, preference: str, now: datetime) -> bool:
+    """A worker who came to us named another time: what is planned for her next moves there. False if nothing is,
+    or if it is dialled at this moment."""
+    found = connection.execute(_next_of(contact_id, now).with_for_update()).scalar_one_or_none()
+    if found is None:
+        return False
+    put_off(connection, found, preference, now)
+    return True
 
 
-def _is_stopped(connection: Connection, address_id: str) -> bool:
-    stop = exists().where(_stop.c.index == _address.c.stop_index)
-    return bool(connection.execute(select(stop).where(_address.c.id == address_id)).scalar_one())
+def hold(connection: Connection, contact_id: str, now: datetime) -> None:
+    """While a worker tells us in writing when to call, what is planned for her next does not ring."""
+    found = connection.execute(_next_of(contact_id, now)).scalar_one_or_none()
+    until = now + HELD_FOR
+    connection.execute(
+        update(_callback)
+        .where(
+            _callback.c.id == found,
+            _callback.c.state == CallbackState.SCHEDULED,
+            _callback.c.due_at < until,
+        )
+        .values(due_at=until, updated_at=now)
+    )
 
 
-def _move(connection: Connection, callback_id: str, preference: str, now: datetime) -> None:
-    """Whoever answered asked for another time: it beats the spacing, and a week more than the client's last day."""
+def _next_of(contact_id: str, now: datetime) -> AnySelect:
+    mine = (_callback.c.contact_id == contact_id, _callback.c.state == CallbackState.SCHEDULED, begun(now))
+    return select(_callback.c.id).where(*mine).order_by(_callback.c.due_at).limit(1)
+
+
+def put_off(connection: Connection, callback_id: str, preference: str, now: datetime) -> Verdict:
+    """Plan a callback for another time that the worker named (see :func:`asked_for`). At a time at which nobody
+    may be called it is planned as she had asked before, with as many days more."""
     known = requests.read(connection, callback_id, now)
-    zone = known.request.timezone
-    last_day: date = max(known.row.last_day, now.astimezone(zone).date() + LONGER_IF_ASKED)
+    wanted = wish(preference, now, known.request.timezone)
+    request, policy = asked_for(known, wanted, now)
+    verdict, kept = plan(request, policy, now), str(wanted)
+    if isinstance(verdict, GivenUp) and verdict.reason in _NO_SUCH_TIME:
+        kept = known.row.preference
+        verdict = plan(replace(request, preference=known.request.preference), policy, now)
     connection.execute(
         update(_callback)
         .where(_callback.c.id == callback_id)
-        .values(preference=str(wish(preference, now, zone)), last_day=last_day)
+        .values(preference=kept, first_day=request.first_day, last_day=request.last_day)
     )
-    moved = requests.read(connection, callback_id, now)
-    soon = replace(moved.policy, spacing_hours=_SOON.total_seconds() / 3600, attempts_per_day=24)
-    # Neither the cap nor the end of our own tries stands against what she asked for herself.
-    asked = replace(moved.request, held_until=None, stop=None)
-    _write(connection, moved, plan(asked, soon, now), now)
+    _write(connection, known, verdict, now)
+    return verdict
+
+
+def asked_for(known: Considerations, wanted: Preference, now: datetime) -> tuple[Request, Policy]:
+    """What the planner is asked for a time that the worker named herself. Pure.
+
+    It beats the spacing, the client's first day of the first round and the daily cap. It may lie a week beyond
+    the client's last day, or as far ahead as she can name a day.
+    """
+    zone, row = known.request.timezone, known.row
+    today = now.astimezone(zone).date()
+    days = (today + timedelta(days=n) for n in range(wishes.MOST_AHEAD.days + 1))
+    first = next((day for day in days if windows(wanted, day, zone, row.country)), today)
+    request = replace(
+        known.request,
+        preference=wanted,
+        chosen=True,
+        first_day=min(row.first_day, today) if row.round == 1 else row.first_day,
+        last_day=max(row.last_day, today + LONGER_IF_ASKED, first),
+        # Neither the cap nor the end of our own tries stands against what she asked for herself.
+        held_until=None,
+        stop=None,
+    )
+    hours = _SOON.total_seconds() / 3600
+    return request, replace(known.policy, spacing_hours=hours, attempts_per_day=24)
+
+
+def is_stopped(connection: Connection, address_id: str) -> bool:
+    """Whether an address that has a row is on the stop list."""
+    stop = exists().where(_stop.c.index == _address.c.stop_index)
+    return bool(connection.execute(select(stop).where(_address.c.id == address_id)).scalar_one())

@@ -54,6 +54,8 @@ _UNKNOWN: Final = "?"
 """Stands for a letter of a word that is not known."""
 _AROUND_AN_HOUR: Final = 8
 """Letters of unknown words ("at", "o'clock") that a number may have around it to be an hour."""
+_BESIDE_A_TIME: Final = 3
+"""Letters of unknown words ("on", "at", "the") beside a time, with which a text still says nothing else."""
 _LAST_ENOUGH: Final = timedelta(minutes=15)
 """What must be left of a window of today."""
 _OFFSETS: Final = {"today": 0, "tonight": 0, "tomorrow": 1, "day_after": 2}
@@ -164,6 +166,17 @@ def understand(text: str, words: Vocabulary, now: datetime, country: str) -> Pre
         return None
     alternatives = _with_time(said, now, country) if said.numbers else _without_time(said, now)
     return Preference(tuple(dict.fromkeys(alternatives))) if alternatives else None
+
+
+def is_only_time(text: str, words: Vocabulary) -> bool:
+    """Whether a text that nobody asked for says when, and nothing else: "they beat me on Sunday" is a report.
+
+    Digits alone are none either: they may be a code, or the answer to a question of long ago.
+    """
+    plain = normal(text)
+    if len(plain) > LONGEST or not any(char.isalpha() or char == ":" for char in plain):
+        return False
+    return sum(token == _UNKNOWN for token in _tokens(plain, words)) <= _BESIDE_A_TIME
 
 
 # --- finding words ----------------------------------------------------------------------------
@@ -431,6 +444,11 @@ def said(preference: Preference, now: datetime, country: str, language: str) -> 
             hours = [f"{_hour(each.start, zone)}–{_hour(each.end, zone)}" for each in open_ones]
             return ", ".join((_day(day, language), *hours))
     return ""
+
+
+def moment(instant: datetime, zone: ZoneInfo, language: str) -> str:
+    """An instant on the wall clock of a zone, as a language writes it: "Sun, Mar 22, 20:00"."""
+    return f"{_day(instant.astimezone(zone).date(), language)}, {_hour(instant, zone)}"
 
 
 def _hour(instant: datetime, zone: ZoneInfo) -> str:

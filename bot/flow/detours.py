@@ -56,8 +56,16 @@ def ask_later(talk: Talk) -> None:
         talk.end(Outcome.LATER, phrases.GOODBYE)
     elif talk.values.get("reachable") == "no":
         talk.end(Outcome.LATER, phrases.PERSON_UNREACHABLE)
+    elif _must_prove(talk):
+        talk.phrase(phrases.PLEASE_FIRST)
     else:
         talk.ask_own("later" if talk.has(flags.CALLBACK) else "later_or_now")
+
+
+def _must_prove(talk: Talk) -> bool:
+    """Whether somebody came to us about a callback and has not shown yet that it is hers: nobody else moves it."""
+    came = talk.values.get("trigger") == "returned" and talk.has(flags.HAS_CODE)
+    return came and not talk.has(flags.VERIFIED)
 
 
 def ask_safe(talk: Talk, *, proven: bool) -> None:
@@ -86,13 +94,22 @@ def _later(talk: Talk, code: str) -> None:
 
 def confirm_time(talk: Talk, preference: str) -> None:
     """Say back the time that was understood, and ask if it is right. What is written next may be yet another."""
-    place = talk.context.place()
-    now = talk.context.now.astimezone(place.zone)
     if talk.mode != "confirm_time":
         talk.values[flags.WISH_AT] = talk.mode
     talk.values[flags.WISH] = preference
-    talk.texts.append(wishes.said(parse(preference), now, place.country, talk.tongue.language))
+    talk.texts.append(_said(talk, preference))
     talk.ask_own("confirm_time")
+
+
+def can_say(talk: Talk, preference: str) -> bool:
+    """Whether a time that she named earlier still lies ahead."""
+    return bool(_said(talk, preference))
+
+
+def _said(talk: Talk, preference: str) -> str:
+    place = talk.context.place()
+    now = talk.context.now.astimezone(place.zone)
+    return wishes.said(parse(preference), now, place.country, talk.tongue.language)
 
 
 def _confirm_time(talk: Talk, code: str) -> None:

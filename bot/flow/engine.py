@@ -56,28 +56,39 @@ _LONGEST_CLOSING: Final = 80
 """Characters of "Best regards" and a name under a mail."""
 
 
-def start(flow: Flow, context: Context, facts: Mapping[str, str], first: Input | None = None) -> Sprint:
+def start(
+    flow: Flow,
+    context: Context,
+    facts: Mapping[str, str],
+    first: Input | None = None,
+    *,
+    wish: str | None = None,
+) -> Sprint:
     """Begin a conversation.
 
     ``facts`` are known values (``language`` is the worker's BCP-47 code, the others are listed in
     :data:`bot.flow.model.FACTS`). ``first`` is what the worker opened the conversation with, if anything:
-    a global word in it is obeyed, other words are kept at the step marked ``first_words``.
+    a global word in it is obeyed, other words are kept at the step marked ``first_words``. ``wish`` is a time
+    that was understood in it (:mod:`bot.callbacks.preference`): it is said back where the flow asks when.
     """
     talk = Talk(context, _blank(flow, context, facts))
-    wish = _wish(talk, first)
+    if wish is not None:
+        talk.values[flags.FIRST_WISH] = wish
+    word = _first_word(talk, first)
     if isinstance(first, HangUp):
         talk.end(Outcome.NO_INPUT)
-    elif wish == "danger":
+    elif word == "danger":
         talk.duress()
-    elif wish in ("stop", "hide", "human", "later"):
-        obey(talk, wish)
+    elif word in ("stop", "hide", "human", "later"):
+        obey(talk, word)
     else:
-        if wish == "start":
-            obey(talk, wish)
+        if word == "start":
+            obey(talk, word)
         _keep_first_words(talk, first)
         arrive(talk, flow.first)
-        if wish in ("language", "help") and not talk.ended:
-            obey(talk, wish)
+        if word in ("language", "help") and not talk.ended:
+            obey(talk, word)
+    _say_back_first_wish(talk)
     return talk.sprint()
 
 
@@ -102,6 +113,7 @@ def resume(session: Session, given: Input, context: Context) -> Sprint:
     else:
         talk.set(flags.SILENT, False)
         _take(talk, given)
+    _say_back_first_wish(talk)
     return talk.sprint()
 
 
@@ -199,7 +211,16 @@ def _blank(flow: Flow, context: Context, facts: Mapping[str, str]) -> Session:
     return Session(flow.name, flow.revision, "", "", language, "", 0, marks, values, {})
 
 
-def _wish(talk: Talk, first: Input | None) -> str | None:
+def _say_back_first_wish(talk: Talk) -> None:
+    """Where a flow asks when, and she said it before anything was asked: ask if that was understood."""
+    if talk.ended or talk.mode or talk.step.ask is None or not talk.ask.wish:
+        return
+    wish = talk.values.pop(flags.FIRST_WISH, None)
+    if wish is not None and detours.can_say(talk, wish):
+        detours.confirm_time(talk, wish)
+
+
+def _first_word(talk: Talk, first: Input | None) -> str | None:
     """The global word that opened the conversation, ``danger`` for its sign, or None."""
     if isinstance(first, Keys):
         return "danger" if "*" in first.digits else None
@@ -367,7 +388,7 @@ def _read_wish(talk: Talk, text: str) -> Answer | None:
 
 def _command(talk: Talk, given: Text) -> str | None:
     """The global word that a text is, also above a closing and a name."""
-    return command_in(talk, given) or command_in(talk, Text(_above_closing(given.text)))
+    return command_in(talk, given) or command_in(talk, Text(above_closing(given.text)))
 
 
 def _first_line(text: str) -> tuple[str, str] | None:
@@ -376,7 +397,7 @@ def _first_line(text: str) -> tuple[str, str] | None:
     return (head.strip(), rest.strip()) if rest else None
 
 
-def _above_closing(text: str) -> str:
+def above_closing(text: str) -> str:
     """A text without what people put under a mail: an empty line, "best regards" and a name."""
     head, line, rest = text.strip().partition("\n")
     return head if line and rest.startswith("\n") and len(rest) <= _LONGEST_CLOSING else text
@@ -416,7 +437,7 @@ def _pass_word(talk: Talk, given: Input) -> None:
         return
     entry = given.digits if isinstance(given, Keys) else ""
     if isinstance(given, Text):
-        entry = digits(normal(_above_closing(given.text))).replace(" ", "")
+        entry = digits(normal(above_closing(given.text))).replace(" ", "")
     well_formed = entry.isascii() and entry.isdigit() and 4 <= len(entry) <= 8
     if ask.choose:
         _choose_pass_word(talk, entry, well_formed)

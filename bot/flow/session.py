@@ -52,6 +52,8 @@ WISH: Final = "*wish"
 """When she wants to be called, in her own words, while she is asked if that was understood."""
 WISH_AT: Final = "*wish_at"
 """The own question of the engine that she answered so, or empty for one of the flow."""
+FIRST_WISH: Final = "*first_wish"
+"""When she wants to be called, where she said so before anything was asked, until she is asked when."""
 PREFERENCE: Final = "*later"
 """When she wants to be called, while she is asked for a code."""
 

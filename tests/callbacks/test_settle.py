@@ -21,7 +21,6 @@ from bot.callbacks.states import (
     Disposition,
 )
 from bot.clock import wall_time
-from bot.errors import ConflictError, PreferenceError
 from bot.flow.events import Outcome
 from bot.ids import new_id
 from bot.storage import tables
@@ -170,33 +169,3 @@ def test_a_wish_for_another_time_may_reach_a_week_beyond_the_last_day(
     callback = world.callback()
     assert callback["state"] == "scheduled"
     assert datetime.fromisoformat(callback["due_at"]).isoformat() == "2026-03-09T03:00:00+00:00"
-
-
-# --- moved by somebody of ours ----------------------------------------------------------------
-
-
-def test_a_callback_is_moved_in_the_words_that_she_said(sqlite_world: World) -> None:
-    world = sqlite_world
-    world.interviewed(Worker(script="manual"))
-    world.at("2026-03-02T10:00:00+07:00")
-    callback_id, now = world.callback()["id"], world.service.clock.now()
-    words = (world.service.library.times_in("id"), world.service.library.times_in("en"))
-    with world.service.database.write() as connection:
-        assert (
-            settle.move(connection, callback_id, "besok setelah jam 8", words, now)
-            == "Tue, Mar 3, 20:00–21:00"
-        )
-    moved = world.callback()
-    assert (moved["state"], moved["preference"]) == ("scheduled", "2026-03-03 after 20:00")
-    with pytest.raises(PreferenceError), world.service.database.write() as connection:
-        settle.move(connection, callback_id, "some day", words, now)
-    assert world.callback()["preference"] == "2026-03-03 after 20:00"
-
-
-def test_a_callback_that_is_dialled_right_now_is_not_moved(sqlite_world: World, dialled: Dialled) -> None:
-    dialled()
-    words = (sqlite_world.service.library.times_in("en"),)
-    with pytest.raises(ConflictError), sqlite_world.service.database.write() as connection:
-        settle.move(
-            connection, sqlite_world.callback()["id"], "tomorrow", words, sqlite_world.service.clock.now()
-        )
