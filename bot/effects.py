@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from bot import contacts, media, safety, ways
 from bot.audits import places
-from bot.callbacks import consents, settle
+from bot.callbacks import consents, reminders, settle
 from bot.callbacks.preference import wish
 from bot.callbacks.states import CallbackState
 from bot.cases import opening
@@ -195,6 +195,9 @@ class _Writing:
             media.withdraw(self.connection, self.standing.conversation_id)
         if event.scope == ConsentScope.CONTACT_AGAIN and not event.given and self.standing.contact_id:
             consents.no_more_contact(self.connection, self.standing.contact_id, self.now)
+        if event.scope == ConsentScope.REMIND:
+            who, where = self.standing.contact_id, self.standing.address_id
+            reminders.said(self.connection, who, where, event.given, self.now)
 
     @take.register
     def _(self, event: LanguageChosen) -> None:

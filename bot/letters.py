@@ -11,10 +11,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from bot import links, pace
+from bot.callbacks import reminders
 from bot.clock import wall_time
 from bot.messages import Address, Option, Outbound
 from bot.messages import Channel as ChannelName
-from bot.outbox import CLOSED, ERASURE, LEASE, LINK, NOTICE, STOP_CONFIRMATION
+from bot.outbox import BEFORE_CALL, CLOSED, ERASURE, LEASE, LINK, NOTICE, STOP_CONFIRMATION
 from bot.privacy.keys import Purpose
 from bot.privacy.seal import Sealer
 from bot.receipts import REPLY
@@ -160,6 +161,9 @@ def _open(connection: Connection, sealer: Sealer, row: AnyRow, now: datetime) ->
     if row.kind == ERASURE:
         return _erasure(connection, sealer, outbox_id, row)
     if row.stopped is not None and row.template != STOP_CONFIRMATION:
+        _cancel(connection, outbox_id)
+        return None
+    if row.template == BEFORE_CALL and not reminders.still_holds(connection, row.message_id, now):
         _cancel(connection, outbox_id)
         return None
     to: Address = sealer.open_address(row.address_id, row.address_kind, row.sealed)

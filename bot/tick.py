@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot import alerts, folding, leftovers, links, media, outbox, pace, staff, transfers, troubles, watch
-from bot.callbacks import caps, dial, rounds, settle
+from bot.callbacks import caps, dial, reminders, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
 from bot.privacy import access
@@ -32,6 +32,8 @@ BATCH = 200
 MOST_FORGOTTEN = 10
 MOST_FOLLOWED = 50
 """Callbacks that are over and whose next round is looked for at one beat: they share one transaction."""
+MOST_REMINDED = 50
+"""Texts before calls that are put into the outbox at one beat, in one transaction."""
 JOB_LEASE = timedelta(seconds=60)
 CLOCK = "clock"
 WATCH_EVERY = timedelta(seconds=30)
@@ -50,6 +52,7 @@ def beat(service: Service) -> Iterator[Work]:
     now, wall = service.clock.now(), wall_time()
     _replan(service, now)
     rounds.follow(service.database, now, MOST_FOLLOWED)
+    reminders.put_in(service, now, MOST_REMINDED)
     if _is_to_poll(service, wall):
         yield Work("poll", ())
     for job, size, step in _steps(service, now, wall):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 
 from bot import contacts
 from bot.audits.upload import Row, RowError
-from bot.callbacks import settle
+from bot.callbacks import reminders, settle
 from bot.callbacks.preference import repeated
 from bot.callbacks.states import AUDIT, CallbackState
 from bot.ids import new_id
@@ -194,6 +194,7 @@ class _Importing:
             # Only what nobody has dialled follows the new wish; a settled callback stays as it was.
             if callback.attempts == 0 and callback.state in _OPEN:
                 self._follow_wish(callback)
+        reminders.refresh(self.connection, known.contact_id, self.now)
 
     def _follow_wish(self, callback: AnyRow) -> None:
         untouched = (
@@ -246,6 +247,7 @@ class _Importing:
             "channel": row.channel.value,
             "nationality": row.nationality,
             "consent": row.consent,
+            "reminder": row.reminder,
             "updated_at": self.now,
         }
 
@@ -291,6 +293,8 @@ class _Importing:
             *(row.factory, row.country, row.supplier, row.region, row.industry, row.audit_date),
             *(row.language, row.preferred_time, row.timezone, row.channel.value, row.pass_word),
             *(row.role.value, row.nationality, row.consent),
+            # A file without this column has the digest that it had before there was one.
+            *(() if row.reminder is None else (row.reminder,)),
         )
 
     def _digest(self, scope: str, *values: object) -> str:

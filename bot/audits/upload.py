@@ -40,6 +40,7 @@ OPTIONAL = (
     "role",
     "nationality",
     "consent",
+    "reminder",
 )
 COLUMNS = REQUIRED + OPTIONAL
 MAX_CELL = 1000
@@ -84,6 +85,8 @@ class Row:
     nationality: str | None = field(default=None, repr=False)
     consent: bool | None = None
     """None if the file does not say."""
+    reminder: bool | None = None
+    """Whether she agreed to a text before the call; None, which counts as no, if the file does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +240,8 @@ class _RowReader:
         others = {
             column: self._take(column, _name) for column in ("supplier", "industry", "alias", "nationality")
         }
-        role, consent = self._take("role", _role), self._take("consent", _consent)
+        role, consent = self._take("role", _role), self._take("consent", _yes_no("consent"))
+        reminder = self._take("reminder", _yes_no("reminder"))
         if (
             self._problems
             or audit_ref is None
@@ -267,6 +271,7 @@ class _RowReader:
             pass_word=pass_word,
             role=role or Role.INTERVIEWED,
             consent=consent,
+            reminder=reminder,
             **others,
         )
         return row, []
@@ -430,7 +435,7 @@ def _role(text: str) -> Role:
         raise InputError("role is interviewed or comparison.", code="unknown_role") from None
 
 
-_CONSENT = {
+_YES_NO = {
     "yes": True,
     "y": True,
     "true": True,
@@ -442,8 +447,11 @@ _CONSENT = {
 }
 
 
-def _consent(text: str) -> bool:
-    given = _CONSENT.get(_plain(text).casefold())
-    if given is None:
-        raise InputError("consent is yes or no.", code="consent_format")
-    return given
+def _yes_no(column: str) -> Callable[[str], bool]:
+    def read(text: str) -> bool:
+        given = _YES_NO.get(_plain(text).casefold())
+        if given is None:
+            raise InputError(f"{column} is yes or no.", code=f"{column}_format")
+        return given
+
+    return read

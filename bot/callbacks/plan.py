@@ -298,17 +298,18 @@ def _spacing_over(request: Request, policy: Policy) -> datetime | None:
 def _wanted(request: Request, policy: Policy, day: date) -> list[Window]:
     """The day's windows, none of which reaches beyond the last day of the period."""
     if request.preference is None:
-        return _outside_quiet_hours(policy, day, request.timezone)
+        return outside_quiet_hours(policy, day, request.timezone)
     found = windows(request.preference, day, request.timezone, request.country)
     if not request.chosen:
-        found = common(found, _outside_quiet_hours(policy, day, request.timezone))
+        found = common(found, outside_quiet_hours(policy, day, request.timezone))
     if day < request.last_day:
         return found
     end = _midnight(day + timedelta(1), request.timezone)
     return [Window(window.start, min(window.end, end)) for window in found]
 
 
-def _outside_quiet_hours(policy: Policy, day: date, zone: ZoneInfo) -> list[Window]:
+def outside_quiet_hours(policy: Policy, day: date, zone: ZoneInfo) -> list[Window]:
+    """The hours of a local day in which the policy has nobody disturbed who chose no window."""
     midnight = datetime.combine(day, time())
     next_midnight = midnight + timedelta(1)
     loud_from = datetime.combine(day, policy.quiet_until)

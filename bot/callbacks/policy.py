@@ -9,6 +9,7 @@ As a mapping (a YAML file, a JSON column) a policy is written like this, every k
     spacing_hours: 20            # from the start of one attempt to the start of the next
     quiet_from: "21:30"          # the worker's local time; only where the worker chose no window
     quiet_until: "07:30"
+    reminder_hours: 2            # a short text so long before the call, to who agreed to it; null for none
     skip_public_holidays: false
     shifts: unless_chosen        # or: always, which keeps out of the factory's shifts even if the worker chose them
     third_party_limit: 2         # answers by somebody else, and failed pass-words, after which we stop
@@ -64,6 +65,10 @@ def _whole(key: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def _is_number(value: object, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
 class Mode(StrEnum):
     """Who calls."""
 
@@ -117,6 +122,8 @@ class Policy:
     attempts_per_day: int = 1
     quiet_from: time = time(21, 30)
     quiet_until: time = time(7, 30)
+    reminder_hours: float | None = 2
+    """How long before a call a worker who agreed to it gets a short text; None is never."""
     skip_public_holidays: bool = False
     shifts: Shifts = Shifts.UNLESS_CHOSEN
     third_party_limit: int = 2
@@ -144,6 +151,10 @@ class Policy:
             _whole("daily_cap", self.daily_cap, 1, 1_000_000)
         if not 0 <= self.comparison <= 1:
             raise InputError("comparison must be none, all, or a share from 0 to 1.", code="value")
+        if self.reminder_hours is not None and not _is_number(self.reminder_hours, 0.5, 72):
+            raise InputError(
+                "reminder_hours must be a number of hours from 0.5 to 72, or null.", code="value"
+            )
         if self.max_attempts is not None:
             _whole("attempts", self.max_attempts, 1, 1000)
         _whole("attempts_per_day", self.attempts_per_day, 1, 24)
@@ -237,12 +248,23 @@ def from_json(text: str | None) -> Policy:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Policy:
-    return from_mapping(json.loads(text))
+    # While machines are renewed one after the other, a newer one may have kept a key that this one does not know.
+    return from_mapping({key: value for key, value in json.loads(text).items() if key in _READERS})
 
 
 def to_json(policy: Policy) -> str:
     """The policy as a client's row holds it."""
-    return json.dumps(to_mapping(policy), sort_keys=True)
+    standard = to_mapping(Policy())
+    kept = {
+        key: value
+        for key, value in to_mapping(policy).items()
+        if key not in _YOUNG or value != standard[key]
+    }
+    return json.dumps(kept, sort_keys=True)
+
+
+_YOUNG = frozenset({"reminder_hours"})
+"""Keys that machines of the version before refuse: they are kept only where they say anything."""
 
 
 # --- reading single values --------------------------------------------------------------------
@@ -263,6 +285,10 @@ def _refuse_unknown(mapping: Mapping[str, object], known: Iterable[str], within:
 def _integer(key: str, value: object) -> int:
     # The range of each number is checked by the policy itself.
     return _whole(key, value, 0, 10_000)
+
+
+def _reminder_hours(key: str, value: object) -> float | None:
+    return None if value is None or value == "none" else _hours(key, value)
 
 
 def _hours(key: str, value: object) -> float:
@@ -384,6 +410,7 @@ _READERS: dict[str, Callable[[str, object], object]] = {
     "attempts_per_day": _integer,
     "quiet_from": read_time,
     "quiet_until": read_time,
+    "reminder_hours": _reminder_hours,
     "skip_public_holidays": _flag,
     "third_party_limit": _integer,
     "unverified_limit": _integer,

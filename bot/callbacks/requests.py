@@ -16,7 +16,7 @@ from bot.callbacks.preference import parse, repeated
 from bot.callbacks.shifts import WEEK, Shift
 from bot.callbacks.states import AUDIT, AttemptState, Disposition
 from bot.messages import Channel
-from bot.storage.tables import Attempt, Audit, Callback, Client, CohortMember, table
+from bot.storage.tables import Attempt, Audit, Callback, Client, CohortMember, Contact, table
 from bot.storage.tables import Shift as ShiftRow
 from bot.storage.types import AnyRow, AnySelect
 
@@ -24,6 +24,7 @@ _attempt = table(Attempt)
 _callback = table(Callback)
 _audit = table(Audit)
 _client = table(Client)
+_contact = table(Contact)
 _member = table(CohortMember)
 _shift = table(ShiftRow)
 
@@ -54,10 +55,13 @@ def columns() -> AnySelect:
             _member.c.preference.label("registered"),
             _member.c.channel.label("registered_channel"),
             _member.c.address_id.label("registered_address_id"),
+            _member.c.reminder.label("agreed_at_interview"),
+            _contact.c.reminders.label("wants_reminders"),
         )
         .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
         .outerjoin(_client, _client.c.id == _audit.c.client_id)
         .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
+        .outerjoin(_contact, _contact.c.id == _callback.c.contact_id)
     )
 
 

@@ -6,7 +6,14 @@ from bot.flow import phrases
 from bot.flow import session as flags
 from bot.flow.answers import SKIP, Answer
 from bot.flow.detours import accept, ask_later
-from bot.flow.events import HideRequested, LinkRequested, Outcome, StartRequested
+from bot.flow.events import (
+    ConsentGiven,
+    ConsentScope,
+    HideRequested,
+    LinkRequested,
+    Outcome,
+    StartRequested,
+)
 from bot.flow.model import Kind
 from bot.flow.talk import Talk
 from bot.flow.walk import go_on, leave, to_person
@@ -42,6 +49,9 @@ def obey(talk: Talk, command: str) -> None:
         ask_later(talk)
     elif command == "link":
         talk.events.append(LinkRequested())
+    elif command == "quiet":
+        talk.events.append(ConsentGiven(ConsentScope.REMIND, given=False))
+        talk.phrase(phrases.NO_TEXT_BEFORE_CALLS)
     elif command == "language":
         talk.ask_own("language")
     elif command == "help":

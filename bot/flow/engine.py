@@ -81,6 +81,9 @@ def start(
         talk.duress()
     elif word in ("stop", "hide", "human", "later"):
         obey(talk, word)
+    elif word == "quiet":
+        obey(talk, word)
+        talk.end(Outcome.ENDED_EARLY)
     else:
         if word == "start":
             obey(talk, word)

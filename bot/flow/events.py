@@ -48,6 +48,8 @@ class ConsentScope(StrEnum):
     TEXT = "text"
     """We may write to this phone."""
     CALL_IF_CUT_OFF = "call_if_cut_off"
+    REMIND = "remind"
+    """A short text may come to the telephone that we will call, some hours before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ PERSON_WILL_CALL: Final = N_("Thank you. A person will call you about this.")
 TEXT_WILL_COME: Final = N_("Thank you. You will get a text message. You can write your answer there.")
 CALL_LATER: Final = N_("Thank you. We will call at that time. Goodbye.")
 WRITE_LATER: Final = N_("Thank you. We will write to you at that time.")
+# TRANSLATORS: stands above a day and an hour; written to a telephone that other people may look at
+WILL_CALL: Final = N_("We will call you at about this time:")
+# TRANSLATORS: LATER and NO TEXT are the words for that in your language, see "later" and "quiet" in flows/words.yaml
+OTHER_TIME_OR_NONE: Final = N_(
+    "Write LATER for another time. Write NO TEXT if you want no text before we call."
+)
+NO_TEXT_BEFORE_CALLS: Final = N_("OK. We will send no text before we call.")
 WRITE_ANY_TIME: Final = N_("That is all right. You can write again at any time.")
 
 PLEASE_WAIT: Final = N_("Please wait.")
@@ -238,7 +245,7 @@ BEFORE_GATE: Final = (
     *(MAIL_SUBJECT, WRITE_ABOVE, STOPPED, STARTED, NEUTRAL_HELP, CALL_LATER, WRITE_LATER, WRITE_ANY_TIME),
     *(PERSON_UNREACHABLE, COVER_FIRST, COVER_SECOND, GOOD_TIME),
     *(WHEN_IS_BETTER, AS_SOON_AS_POSSIBLE, MORNING, LUNCH, AFTERNOON, EVENING, NIGHT, WEEKEND),
-    *(WRITE_WISH, TIME_RIGHT),
+    *(WRITE_WISH, TIME_RIGHT, WILL_CALL, OTHER_TIME_OR_NONE, NO_TEXT_BEFORE_CALLS),
     *(WHICH_LANGUAGE, OTHER_LANGUAGES, LINKED, GOES_ON_HERE),
 )
 """Every own text that can be met before the worker has said that it is safe to talk."""
@@ -285,6 +292,7 @@ WRITTEN: Final = (
     *(HELP, NEUTRAL_HELP, KEPT, PERSON_TEXT, WRITE_AGAIN, MAIL_SUBJECT, WRITE_ABOVE),
     *(WRITE_LATER, WRITE_ANY_TIME, SAFE_TO_WRITE, CODE_IN_WRITING),
     *(LINK_CODE, NO_MORE_CODES, LINKED, GOES_ON_HERE, WRITE_WISH, TIME_RIGHT),
+    *(WILL_CALL, OTHER_TIME_OR_NONE, NO_TEXT_BEFORE_CALLS),
 )
 """Own texts that are only ever written."""
 

@@ -9,7 +9,19 @@ from typing import Final, cast
 
 from bot.flow.catalog import SOURCE_LANGUAGE, Catalogs, Tongue
 
-COMMANDS: Final = ("stop", "start", "help", "language", "human", "later", "hide", "skip", "link", "greeting")
+COMMANDS: Final = (
+    "stop",
+    "start",
+    "help",
+    "language",
+    "human",
+    "later",
+    "hide",
+    "skip",
+    "link",
+    "quiet",
+    "greeting",
+)
 """The global words by their canonical names, as keys of ``flows/words.yaml``."""
 
 FORBIDDEN: Final = frozenset(("end", "quit", "cancel"))
@@ -65,7 +77,7 @@ class Words:
     def command(self, text: str, tongue: Tongue, catalogs: Catalogs) -> str | None:
         """The command that a whole written text is, in the conversation's language, then in English.
 
-        Stop is understood in every served language, always.
+        Stop, and that no text is to come before a call, are understood in every served language, always.
         """
         key = ("commands", id(self))
         table = cast("dict[str, str] | None", tongue.cache.get(key))
@@ -77,6 +89,7 @@ class Words:
         own = self.table(tongue)
         table = self.table(catalogs.tongue(SOURCE_LANGUAGE)) | own
         for language in catalogs.languages:
-            stops = split_words(catalogs.tongue(language).text(self.lists["stop"], "words"))
-            table.update(dict.fromkeys(stops, "stop"))
+            for command in ("quiet", "stop"):
+                words = split_words(catalogs.tongue(language).text(self.lists[command], "words"))
+                table.update(dict.fromkeys(words, command))
         return table

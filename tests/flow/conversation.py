@@ -39,6 +39,7 @@ WORDS = "".join(
         "hide: hide",
         "skip: skip",
         "link: link",
+        "quiet: no text",
         "greeting: hello, hi",
     )
 )

@@ -543,7 +543,24 @@ def test_chosen_code_has_four_to_eight_digits(thread: Conversation, entry: str) 
 def test_callback_at_a_day_part(thread: Conversation) -> None:
     thread.take("1", "7", "roof leaks", "no", "skip", "no", "1", "yes", "5566", "In the evening")
     assert thread.of(CallbackRequested) == [CallbackRequested("evening", "requested")]
+    thread.take("yes")
+    assert thread.of(ConsentGiven)[-1] == ConsentGiven(ConsentScope.REMIND, True)
     assert thread.outcome is Outcome.COMPLETED
+
+
+def test_who_wants_no_text_before_calls_says_so_at_any_question(thread: Conversation) -> None:
+    thread.take("1", "No text")
+    assert thread.of(ConsentGiven) == [ConsentGiven(ConsentScope.REMIND, False)]
+    assert not thread.prompt.texts[0].startswith("Sorry") and thread.prompt.expects is Expects.CHOICE
+
+
+def test_who_wants_no_text_before_calls_says_so_first_and_is_asked_nothing(
+    library: Library, catalogs: Catalogs
+) -> None:
+    talk = Conversation(library, catalogs, SMS).begin("hotline", HOTLINE_FACTS, Text("tanpa SMS!"))
+    assert talk.of(ConsentGiven) == [ConsentGiven(ConsentScope.REMIND, False)]
+    assert talk.prompt.texts == ("OK. We will send no text before we call.",)
+    assert talk.outcome is Outcome.ENDED_EARLY
 
 
 def test_callback_at_an_exact_time_in_native_digits(thread: Conversation) -> None:
