@@ -113,9 +113,7 @@ def init(admin: str | None, password_stdin: bool) -> None:
 @click.option("--only", type=click.Choice(["channels", "console"]), help="Serve one door alone.")
 def serve(host: str, port: int, only: str | None) -> None:
     """Serve the web: the workers' door and the staff's door."""
-    from granian import Granian
-    from granian.constants import Interfaces
-
+    import server
     from bot import logs
     from bot.service import open_service
     from bot.settings import load
@@ -125,22 +123,12 @@ def serve(host: str, port: int, only: str | None) -> None:
     service = open_service(settings)
     service.database.dispose()
     _refuse_taken(host, port)
+    application = f"app:create_{only or 'app'}"
     # SQLite has one writer, so one process with many threads; PostgreSQL profits from two processes.
-    sqlite = service.database.dialect == "sqlite"
-    Granian(
-        f"app:create_{only or 'app'}",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1 if sqlite else 2,
-        blocking_threads=32 if sqlite else 16,
-        factory=True,
-        log_access=False,
-        log_enabled=False,
-        websockets=False,
-        workers_kill_timeout=30,
-        respawn_failed_workers=True,
-    ).serve()
+    if service.database.dialect == "sqlite":
+        server.run(application, host, port, processes=1, threads=32)
+    else:
+        server.run(application, host, port, processes=2, threads=16)
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ("boot.lock", "requirements.lock")
 OURS = {
     "app",
+    "server",
     "worker",
     "cli",
     "demo",

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -199,13 +199,14 @@ def station(
     *,
     log_level: str = "INFO",
     movable: bool = False,
+    parts: Sequence[str] = ("serve", "work"),
     front: int | None = None,
     ports: Mapping[str, int] | None = None,
     more: Callable[[Network], Mapping[str, str]] = lambda _network: {},
     **network_changes: object,
 ) -> Iterator[Station]:
-    """A station that serves and works, until the end of the block. ``more`` gives further settings; the time of a
-    ``movable`` one can be moved, as a demo's. With a load balancer at the port ``front``, ``ports`` says where each of
+    """A station that serves and works, until the end of the block; of other ``parts``, those are started and not waited
+    for. ``more`` gives further settings; the time of a ``movable`` one can be moved, as a demo's. With a load balancer at the port ``front``, ``ports`` says where each of
     the web servers behind it listens.
     """
     port = front or free_port()
@@ -238,9 +239,10 @@ def station(
     service = open_service(settings)
     made = Station(folder, port, Network(network.url), service, environment, ports=dict(ports or {}))
     try:
-        made.start("serve")
-        made.start("work")
-        made.wait_until_ready()
+        for part in parts:
+            made.start(part)
+        if {"serve", "work"} <= set(parts):
+            made.wait_until_ready()
         yield made
     finally:
         made.stop()
