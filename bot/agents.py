@@ -201,6 +201,12 @@ def languages_there(connection: Connection, wall: datetime) -> list[frozenset[st
     return [frozenset(row.languages.split()) for row in connection.execute(_present(wall))]
 
 
+def free_languages(connection: Connection, wall: datetime) -> list[frozenset[str]]:
+    """What each agent speaks who can be rung now. Reads only, and locks nobody."""
+    query = _present(wall).where(_agent.c.state == AgentState.FREE)
+    return [frozenset(row.languages.split()) for row in connection.execute(query)]
+
+
 def free(connection: Connection, wall: datetime) -> dict[str, frozenset[str]]:
     """Who can be rung now and what each speaks, whoever is free for longest first.
 

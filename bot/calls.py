@@ -5,6 +5,7 @@ Each turn's document is stored with it, so a repeated turn is answered with the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from bot import (
     contacts,
     effects,
     incidents,
+    leads,
     line,
     links,
     media,
@@ -28,17 +30,19 @@ from bot.callbacks import settle
 from bot.clock import wall_time
 from bot.effects import Standing
 from bot.errors import NotFound
-from bot.flow import engine, phrases
+from bot.flow import asker, engine, phrases
 from bot.flow.context import Context, Sprint
 from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
 from bot.intake import HANG_UP, HOTLINE
-from bot.messages import Channel, HangUp, Inbound, Input, Prompt, Recording, Transferred
+from bot.messages import Channel, Expects, HangUp, Inbound, Input, Keys, Prompt, Recording, Transferred
 from bot.safety import CALLBACK, MISSED, PassWords
 from bot.service import Service
-from bot.steps import Door, Turn
+from bot.steps import Door, Place, Turn
 from bot.storage.tables import Conversation, table
+from bot.storage.types import AnyRow
+from bot.transfers import TransferOutcome
 
 _conversation = table(Conversation)
 
@@ -144,6 +148,8 @@ def _begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | Non
             Turn(inbound, None, number=0, call_id=_call_id(inbound), check=call.check),
         )
         line.follow(connection, service, None, sprint, None, standing.conversation_id)
+        if attempt_id and asker.is_led(sprint.session):
+            leads.bind(connection, attempt_id, standing.conversation_id)
         return document
 
 
@@ -180,7 +186,8 @@ def _call_of(
             known = contacts.known(connection, row.address_id)
             return _Call(HOTLINE, _hotline_facts(known.language, known.country, "missed"), standing, None)
         check = PassWords(service.sealer, [row])
-        return _Call(CALLBACK, safety.facts(row, "callback"), standing, check)
+        led = {asker.LED: asker.AGENT} if leads.is_led(connection, attempt_id) else {}
+        return _Call(CALLBACK, safety.facts(row, "callback") | led, standing, check)
     if inbound.sender is None:
         facts = _hotline_facts(None, inbound.country) | {"reachable": "no"}
         facts |= _may_have_code(connection, service, inbound.line, now)
@@ -226,6 +233,8 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         call_id = _call_id(inbound)
         if row is None or row.call_id != call_id:
             raise NotFound("a turn of a call that is not known")
+        if _is_led_to_its_end(connection, row, inbound.input):
+            return _farewell(connection, service, door, row)
         if row.state != "open" or turn != row.turn + 1:
             if isinstance(inbound.input, Recording):
                 media.expect_recording(connection, conversation_id, inbound.input.ref, now)
@@ -244,8 +253,16 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         inbound = taken
         context = line.context(connection, service, door, now, check)
         given = line.confirmed(connection, conversation_id, inbound.input)
-        sprint = steps.run(lambda: engine.resume(session, given, context))
-        step = Turn(inbound, row.version, number=turn, call_id=call_id, check=check)
+        if asker.is_led(session):
+            beside = _beside_agent(connection, service, door, row, session, given, now)
+            if isinstance(beside, str):
+                return beside
+            session, ask = beside
+            sprint = steps.run(lambda: ask(session, given, context))
+        else:
+            sprint = steps.run(lambda: engine.resume(session, given, context))
+        wait = _to_agent(service, door, row, sprint, turn)
+        step = Turn(inbound, row.version, number=turn, call_id=call_id, check=check, document=wait)
         if moving.goes_on(sprint):
             return moving.go_on(connection, service, door, row, standing, sprint, now, step)
         document = steps.write(connection, service, door, standing, sprint, now, step)
@@ -253,6 +270,66 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         if sprint.ended:
             moving.put_back(connection, conversation_id)
         return document
+
+
+def _is_led_to_its_end(connection: Connection, row: AnyRow, given: Input) -> bool:
+    """Whether a conference is over whose agent has ended the conversation before."""
+    if row.state == "open" or not isinstance(given, Transferred):
+        return False
+    return leads.of_conversation(connection, row.conversation_id) is not None
+
+
+def _beside_agent(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    row: AnyRow,
+    session: Session,
+    given: Input,
+    now: datetime,
+) -> str | tuple[Session, _Ask]:
+    """A turn of a call that an agent leads, or is to lead: the document, where nothing is asked of the flow, or the
+    session with what takes the turn.
+
+    Before the gate it is as in any call, as long as the agent is there. Past it the worker's keys mean nothing but
+    danger, and the end of the conference is the end of her call; if she never met the agent, the system asks.
+    """
+    there = leads.is_led(connection, row.attempt_id)
+    if not session.safe:
+        return (session if there else engine.learn(session, {asker.LED: asker.SYSTEM})), engine.resume
+    if isinstance(given, Keys) and "*" in given.digits:
+        return session, engine.resume
+    if not (there or transfers.has_talked(connection, row.conversation_id)):
+        return session, lambda held, _given, context: asker.without(held, context)
+    if isinstance(given, Transferred) or not there:
+        transfers.leave_line(connection, row.conversation_id, TransferOutcome.TALKED, now, wall_time())
+        return _farewell(connection, service, door, row)
+    return _wait(service, door, row, row.turn + 1)
+
+
+_Ask = Callable[[Session, Input, Context], Sprint]
+
+
+def _to_agent(service: Service, door: Door, row: AnyRow, sprint: Sprint, turn: int) -> str | None:
+    """The document by which a worker who has passed the gate comes to the agent who waits for her, if one does:
+    what is asked then, the agent asks."""
+    led = asker.is_led(sprint.session) and sprint.session.safe and not sprint.ended
+    return _wait(service, door, row, turn + 1) if led else None
+
+
+def _wait(service: Service, door: Door, row: AnyRow, turn: int) -> str:
+    tongue = service.catalogs.tongue(row.language)
+    prompt = Prompt((tongue.text(phrases.PLEASE_WAIT),), tongue.language, Expects.PERSON)
+    return door.render(prompt, Place(row.conversation_id, turn, ended=False))[0].text
+
+
+def _farewell(connection: Connection, service: Service, door: Door, row: AnyRow) -> str:
+    """The last document of a call that an agent has led."""
+    outcome = select(_conversation.c.outcome).where(_conversation.c.id == row.conversation_id)
+    words = asker.farewell(connection.execute(outcome).scalar_one())
+    tongue = service.catalogs.tongue(row.language)
+    prompt = Prompt((tongue.text(words),), tongue.language)
+    return door.render(prompt, Place(row.conversation_id, 0, ended=True))[0].text
 
 
 def _hang_up(service: Service, door: Door, conversation_id: str) -> None:

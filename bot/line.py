@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bot import agents, steps, transcript, transfers
+from bot import agents, leads, steps, transcript, transfers
 from bot.clock import wall_time
 from bot.errors import NotFound
 from bot.flow import phrases
@@ -82,6 +82,8 @@ def look(service: Service, call_id: str, conversation_id: str, *, fetched: bool)
         return Onward(Transferred.TALKED if talked else Transferred.NOBODY, row.turn + 1)
     if wait.state is TransferState.TALKING:
         with service.database.write() as connection:
+            # A worker who is called back comes by her own call, and nobody fetches her meanwhile.
+            fetched = fetched or wait.is_callback
             if transfers.join(connection, wait.transfer_id, now, wall, fetched=fetched):
                 return Room(room_name(wait.transfer_id, wait.ring), row.turn + 1)
     return Hold(_said(service, row.language, wait), row.turn + 1)
@@ -100,6 +102,10 @@ def _elsewhere(connection: Connection, service: Service, row: AnyRow) -> Look:
     if row.state == "open" and is_in_line(service, steps.open_session(service, row, None)[1]):
         # The flow waits for a person and nobody is looked for: she must not wait for ever.
         return Onward(Transferred.NOBODY, row.turn + 1)
+    if leads.of_conversation(connection, row.conversation_id) is not None:
+        # The agent who led the call has gone, or ended it: the next turn says so.
+        talked = transfers.has_talked(connection, row.conversation_id)
+        return Onward(Transferred.TALKED if talked else Transferred.NOBODY, row.turn + 1)
     document = transcript.document(connection, service.sealer, Channel.VOICE, f"{row.call_id}:{row.turn}")
     return Elsewhere(document or "")
 

@@ -25,11 +25,12 @@ from bot.flow.schema import SEVERITIES
 from bot.flow.taxonomy import Taxonomy
 from bot.privacy import access
 from bot.privacy.seal import Sealer
-from bot.storage.tables import Case, Conversation, Staff, Transfer, table
+from bot.storage.tables import Attempt, Case, Conversation, Staff, Transfer, table
 from bot.storage.types import AnyRow
 from bot.transfers import IN_LINE, TransferState
 
 _transfer = table(Transfer)
+_attempt = table(Attempt)
 _conversation = table(Conversation)
 _case = table(Case)
 _staff = table(Staff)
@@ -50,18 +51,30 @@ class OwnTalk:
     ended_at: datetime | None
     is_open: bool
     """She took the call, so she may read its script and write notes."""
+    is_callback: bool
+    """A worker whom she calls back: the flow's questions are hers to ask (:mod:`bot.interviews`)."""
+    dialled: str | None
+    """How far the call to that worker has come (:class:`bot.callbacks.states.AttemptState`)."""
+    version: int
+    """Counts what was said and entered in the conversation."""
 
 
 def own_talk(connection: Connection, staff_id: str) -> OwnTalk | None:
     """The transfer of an agent at this moment; None while nobody is hers. No log is kept of this reading: it
     tells nothing but a language."""
-    mine = select(_transfer).where(_transfer.c.agent_id == staff_id, _transfer.c.wrapped_up_at.is_(None))
+    mine = (
+        select(_transfer, _attempt.c.state.label("dialled"), _conversation.c.version)
+        .outerjoin(_attempt, _attempt.c.id == _transfer.c.attempt_id)
+        .outerjoin(_conversation, _conversation.c.id == _transfer.c.conversation_id)
+        .where(_transfer.c.agent_id == staff_id, _transfer.c.wrapped_up_at.is_(None))
+    )
     is_over = _transfer.c.state == TransferState.ENDED
     newest = mine.order_by(is_over, _transfer.c.ended_at.desc(), _transfer.c.id.desc()).limit(1)
     row = connection.execute(newest).one_or_none()
     state = agents.state_of(connection, staff_id)
     if row is None or state not in (AgentState.RINGING, AgentState.TALKING, AgentState.WRAP_UP):
         return None
+    is_callback = row.callback_id is not None
     return OwnTalk(
         transfer_id=row.id,
         language=row.language,
@@ -69,7 +82,10 @@ def own_talk(connection: Connection, staff_id: str) -> OwnTalk | None:
         waiting_since=row.waiting_since,
         answered_at=row.answered_at,
         ended_at=row.ended_at,
-        is_open=state is not AgentState.RINGING,
+        is_open=state is not AgentState.RINGING and not (is_callback and row.answered_at is None),
+        is_callback=is_callback,
+        dialled=row.dialled,
+        version=row.version or 0,
     )
 
 
@@ -103,7 +119,7 @@ def script(connection: Connection, sealer: Sealer, staff_id: str, transfer_id: s
     The reading is logged, so this wants a write transaction. Raises :class:`NotFound` for a talk that is not
     hers (any more).
     """
-    row = _own(connection, staff_id, transfer_id)
+    row = own(connection, staff_id, transfer_id)
     case_id = _case_of(connection, row, now)
     case = desk.detail(connection, sealer, case_id, now)
     said, _older = desk.transcript(connection, sealer, case_id)
@@ -145,7 +161,7 @@ def note(
     ``category`` is one of the taxonomy's codes, ``severity`` S1 to S4 or None for that of the category. Raises
     :class:`InputError` for an empty note or an unknown code, :class:`NotFound` for a talk that is not hers.
     """
-    row = _own(connection, staff_id, transfer_id)
+    row = own(connection, staff_id, transfer_id)
     if category is None and severity is not None:
         raise InputError("say what it is about, too", code="category_missing")
     if category is not None:
@@ -160,7 +176,7 @@ def note(
 def unsafe(connection: Connection, staff_id: str, transfer_id: str, now: datetime) -> None:
     """The agent learned that the worker is in danger from being contacted: nobody calls or writes to her again,
     and a supervisor looks at once. Raises :class:`NotFound` for a talk that is not hers."""
-    row = _own(connection, staff_id, transfer_id)
+    row = own(connection, staff_id, transfer_id)
     source = _source(connection, row)
     opening.record(connection, source, [GrievanceRaised("duress", "threat", "S1")], now)
     address_id = connection.execute(
@@ -176,13 +192,15 @@ def wrap_up(
 ) -> None:
     """The agent has written down what there was to write: she takes calls again, or is away.
 
-    Raises :class:`NotFound` for a talk that is not hers, or is wrapped up already, and :class:`InputError`
-    (``in_call``) while it lasts.
+    Raises :class:`NotFound` for a talk that is not hers, or is wrapped up already, and :class:`InputError`:
+    ``in_call`` while it lasts, ``no_end`` for a callback of which she has not said how it ended.
     """
-    _own(connection, staff_id, transfer_id)
+    row = own(connection, staff_id, transfer_id)
     to = AgentState.FREE if available else AgentState.AWAY
     if not agents.move(connection, staff_id, to, {AgentState.WRAP_UP}, now):
         raise InputError("the call is still on", code="in_call")
+    if row.callback_id is not None and _is_open(connection, row):
+        raise InputError("say first how the talk ended, or enter the last answers", code="no_end")
     connection.execute(update(_transfer).where(_transfer.c.id == transfer_id).values(wrapped_up_at=now))
 
 
@@ -198,7 +216,8 @@ def _raised(taxonomy: Taxonomy, category: str, severity: str | None) -> Grievanc
     return GrievanceRaised(_QUESTION, category, severity or known.severity, known.ilo)
 
 
-def _own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
+def own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
+    """The row of a talk that is an agent's own at this moment. Raises :class:`NotFound` for any other."""
     query = select(_transfer).where(_transfer.c.id == transfer_id)
     row = connection.execute(query).one_or_none()
     if (
@@ -206,10 +225,15 @@ def _own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
         or row.agent_id != staff_id
         or row.wrapped_up_at is not None
         or row.state in IN_LINE
-        or (row.state != TransferState.TALKING and row.answered_at is None)
+        or ((row.state != TransferState.TALKING or row.callback_id) and row.answered_at is None)
     ):
         raise NotFound(f"no talk {transfer_id}")
     return row
+
+
+def _is_open(connection: Connection, row: AnyRow) -> bool:
+    state = select(_conversation.c.state).where(_conversation.c.id == row.conversation_id)
+    return bool(connection.execute(state).scalar_one() == "open")
 
 
 def _own_notes(
@@ -229,11 +253,13 @@ def _source(connection: Connection, row: AnyRow) -> opening.Source:
 
 
 def _case_of(connection: Connection, row: AnyRow, now: datetime) -> str:
-    """The case of a conversation. Whoever asks for a person has one; this makes sure of it."""
+    """The case of a conversation. Whoever asks for a person has one, and so has what an agent wrote down; this makes
+    sure of it."""
     case_id = connection.execute(
         select(_case.c.id).where(_case.c.conversation_id == row.conversation_id)
     ).scalar_one_or_none()
     if case_id is not None:
         return str(case_id)
-    wanted = GrievanceRaised("wants_a_person", opening.UNCLASSIFIED, "S3")
+    asked = _QUESTION if row.callback_id else "wants_a_person"
+    wanted = GrievanceRaised(asked, opening.UNCLASSIFIED, "S3")
     return opening.record(connection, _source(connection, row), [wanted], now)

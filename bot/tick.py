@@ -14,7 +14,20 @@ from functools import partial
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bot import alerts, folding, leftovers, links, media, outbox, pace, staff, transfers, troubles, watch
+from bot import (
+    alerts,
+    folding,
+    leads,
+    leftovers,
+    links,
+    media,
+    outbox,
+    pace,
+    staff,
+    transfers,
+    troubles,
+    watch,
+)
 from bot.callbacks import caps, dial, reminders, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
@@ -123,6 +136,9 @@ def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, i
         ("look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
         ("cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
         ("ring_agent", 1, lambda: transfers.match(service.database, now, wall, settings.agent_wait)),
+        # Callers are on the line now; callbacks can wait a little longer for an agent.
+        ("ring_agent", 1, lambda: leads.match(service.database, now, wall, limits)),
+        ("place", 1, lambda: leads.dial(service.database, now, wall, limits)),
         ("lead_caller", 1, lambda: transfers.to_lead(service.database, wall)),
         ("let_agent_go", 1, lambda: transfers.to_part(service.database, wall)),
         ("look_after_talk", 5, lambda: transfers.to_look_after(service.database, now, wall)),

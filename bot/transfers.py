@@ -11,6 +11,9 @@
 - ``returning``: the agent's part is over, the caller is to be led on in her flow.
 - ``parting``: the caller is off the line, the agent's telephone is still to be let go.
 
+A worker whom an agent calls back (:mod:`bot.leads`) has a row too, made when the agent is reserved: it begins
+as ``matched``, and in ``talking`` the worker is dialled. Where a caller would wait again, it ends.
+
 The agent's own state changes when *her* telephone does, so nobody is rung while it still rings. Each
 statement that moves a row names the states that it may come from, so a late, repeated or reordered
 report changes nothing. Instants are the service's time; leases are wall time. Nothing here knows a number
@@ -94,6 +97,7 @@ class TransferOutcome(StrEnum):
 
 
 _S = TransferState
+_NOBODY: Final = TransferOutcome.NOBODY
 _IS_OPEN: Final[ColumnElement[bool]] = _transfer.c.state != literal_column("'ended'")
 """What the index of open transfers holds, in its own words, so that a search need not read all that ever were."""
 IN_LINE: Final = (_S.WAITING, _S.MATCHED, _S.RINGING)
@@ -162,7 +166,9 @@ def leave_line(
     elif row.state == _S.TALKING:
         if row.answered_at is not None and outcome is TransferOutcome.GONE:
             outcome = TransferOutcome.TALKED
-        _move(connection, row.id, _S.PARTING, (_S.TALKING,), outcome=outcome, lease_until=wall + PART_LEASE)
+        # A conference in which both were ends by itself; an agent who waits alone is let go at once.
+        lease = wall if row.answered_at is None else wall + PART_LEASE
+        _move(connection, row.id, _S.PARTING, (_S.TALKING,), outcome=outcome, lease_until=lease)
 
 
 def call_over(connection: Connection, call_id: str, now: datetime, wall: datetime) -> None:
@@ -184,6 +190,8 @@ class Wait:
     ring: int
     before: int
     """How many wait before her for the same agents."""
+    is_callback: bool
+    """She is called back, and the agent was there first."""
 
 
 def wait_of(connection: Connection, conversation_id: str, wall: datetime) -> Wait | None:
@@ -193,7 +201,8 @@ def wait_of(connection: Connection, conversation_id: str, wall: datetime) -> Wai
         return None
     before = position(connection, row, wall) if row.state in IN_LINE else 0
     outcome = TransferOutcome(row.outcome) if row.outcome else None
-    return Wait(row.id, TransferState(row.state), outcome, row.ring, before)
+    called = row.callback_id is not None
+    return Wait(row.id, TransferState(row.state), outcome, row.ring, before, called)
 
 
 def has_talked(connection: Connection, conversation_id: str) -> bool:
@@ -219,7 +228,13 @@ def position(connection: Connection, row: AnyRow, wall: datetime) -> int:
         connection.execute(
             select(func.count())
             .select_from(_transfer)
-            .where(_IS_OPEN, _transfer.c.state.in_(IN_LINE), _transfer.c.language.in_(reach), earlier)
+            .where(
+                _IS_OPEN,
+                _transfer.c.callback_id.is_(None),
+                _transfer.c.state.in_(IN_LINE),
+                _transfer.c.language.in_(reach),
+                earlier,
+            )
         ).scalar_one()
     )
 
@@ -292,7 +307,7 @@ def _rematch(connection: Connection, now: datetime, wall: datetime, longest: tim
     for row in connection.execute(due).all():
         if now - row.waiting_since >= longest:
             agents.move(connection, row.agent_id, AgentState.FREE, {AgentState.RINGING}, now)
-            _wait_again(connection, row, (_S.MATCHED,), wall)
+            _wait_again(connection, row, (_S.MATCHED,), now, wall)
         else:
             _move(connection, row.id, _S.MATCHED, (_S.MATCHED,), lease_until=wall + MATCH_LEASE)
             again.append(row.id)
@@ -380,6 +395,10 @@ class Ring:
     """The caller waits, and is hers to take."""
     gone: bool
     """The caller has left the line."""
+    is_callback: bool
+    """Nobody waits: a worker is to be called back."""
+    met: bool
+    """Both were joined."""
 
 
 def ring_of(connection: Connection, transfer_id: str, ring: int) -> Ring:
@@ -392,6 +411,8 @@ def ring_of(connection: Connection, transfer_id: str, ring: int) -> Ring:
         language=row.languages.split()[0] if row.languages else "en",
         waits=row.ring == ring and row.state == _S.RINGING,
         gone=row.state in (_S.PARTING, _S.RETURNING, _S.ENDED),
+        is_callback=row.callback_id is not None,
+        met=row.answered_at is not None,
     )
 
 
@@ -426,7 +447,7 @@ def missed(connection: Connection, transfer_id: str, ring: int, now: datetime, w
         return
     if row.state == _S.RINGING:
         agents.missed(connection, row.agent_id, now)
-        _wait_again(connection, row, (_S.RINGING,), wall)
+        _wait_again(connection, row, (_S.RINGING,), now, wall)
     elif row.state == _S.PARTING:
         _part(connection, row, now)
 
@@ -444,7 +465,7 @@ def agent_left(
     elif row.state == _S.TALKING and row.answered_at is None:
         agents.move(connection, row.agent_id, AgentState.RINGING, {AgentState.TALKING}, now)
         agents.missed(connection, row.agent_id, now)
-        _wait_again(connection, row, (_S.TALKING,), wall)
+        _wait_again(connection, row, (_S.TALKING,), now, wall)
     elif row.state == _S.TALKING:
         agents.move(connection, row.agent_id, AgentState.WRAP_UP, {AgentState.TALKING}, now)
         _move(
@@ -459,8 +480,12 @@ def agent_left(
 
 
 def _wait_again(
-    connection: Connection, row: AnyRow, out_of: Collection[TransferState], wall: datetime
+    connection: Connection, row: AnyRow, out_of: Collection[TransferState], now: datetime, wall: datetime
 ) -> None:
+    if row.callback_id is not None:
+        # Nobody waits: the callback is due as it was before, and is given to another agent.
+        _move(connection, row.id, _S.ENDED, out_of, row.ring, agent_id=None, outcome=_NOBODY, ended_at=now)
+        return
     # She keeps the place that she came with.
     values: dict[str, object] = {"agent_id": None, "agent_call_id": None, "lease_until": wall}
     _move(connection, row.id, _S.WAITING, out_of, row.ring, **values)
@@ -474,9 +499,9 @@ def to_lead(database: Database, wall: datetime) -> list[str]:
     with database.read() as connection:
         if not _anything(connection, (_S.TALKING, _S.RETURNING)):
             return []
-    due = (_transfer.c.state == _S.RETURNING) | (
-        (_transfer.c.state == _S.TALKING) & _transfer.c.answered_at.is_(None)
-    )
+    # A worker who is called back comes into the talk by her own call, once she has said that it is safe.
+    unmet = (_transfer.c.state == _S.TALKING) & _transfer.c.answered_at.is_(None)
+    due = (_transfer.c.state == _S.RETURNING) | (unmet & _transfer.c.callback_id.is_(None))
     return _take(database, due, wall, BRIDGE_LEASE)
 
 
@@ -526,6 +551,7 @@ class Legs:
 
     transfer_id: str
     conversation_id: str
+    """Empty, like her call, where a worker who was called back never picked up."""
     state: TransferState
     ring: int
     turn: int
@@ -550,6 +576,15 @@ def legs(connection: Connection, transfer_id: str, state: TransferState) -> Legs
     return _legs_of(row) if row is not None and row.state == state else None
 
 
+def dismiss(connection: Connection, transfer_id: str, wall: datetime) -> None:
+    """The agent's part is over, because a worker whom she calls back cannot be reached, or she ended the talk
+    herself: her telephone is let go at once, and with it the conference ends. Safe to repeat."""
+    outcome = case(
+        (_transfer.c.answered_at.is_not(None), TransferOutcome.TALKED.value), else_=_NOBODY.value
+    )
+    _move(connection, transfer_id, _S.PARTING, (_S.TALKING,), outcome=outcome, lease_until=wall)
+
+
 def parted(connection: Connection, transfer_id: str, now: datetime) -> None:
     """The agent's telephone was let go after her caller had left."""
     row = _row(connection, transfer_id)
@@ -572,16 +607,22 @@ class Waiting:
     language: str
     state: TransferState
     since: datetime
+    is_callback: bool = False
+    """She did not call: an agent calls her back."""
 
 
 def line(connection: Connection) -> tuple[Waiting, ...]:
-    """Who waits or talks, whoever came first first."""
+    """Who waits or talks, whoever came first first. A worker who is called back waits for nobody."""
+    waits = _transfer.c.state.in_(IN_LINE) & _transfer.c.callback_id.is_(None)
     rows = connection.execute(
-        select(_transfer.c.language, _transfer.c.state, _transfer.c.waiting_since)
-        .where(_IS_OPEN, _transfer.c.state.in_((*IN_LINE, _S.TALKING)))
+        select(_transfer)
+        .where(_IS_OPEN, waits | (_transfer.c.state == _S.TALKING))
         .order_by(_transfer.c.waiting_since, _transfer.c.id)
     )
-    return tuple(Waiting(row.language, TransferState(row.state), row.waiting_since) for row in rows)
+    return tuple(
+        Waiting(row.language, TransferState(row.state), row.waiting_since, row.callback_id is not None)
+        for row in rows
+    )
 
 
 # --- inside -----------------------------------------------------------------------------------
@@ -610,7 +651,7 @@ def _open_row(connection: Connection, conversation_id: str, *, lock: bool = True
 def _legs(connection: Connection, transfer_id: str) -> AnyRow | None:
     return connection.execute(
         select(_transfer, _conversation.c.call_id, _conversation.c.turn)
-        .join(_conversation, _conversation.c.id == _transfer.c.conversation_id)
+        .outerjoin(_conversation, _conversation.c.id == _transfer.c.conversation_id)
         .where(_transfer.c.id == transfer_id)
     ).one_or_none()
 
@@ -618,11 +659,11 @@ def _legs(connection: Connection, transfer_id: str) -> AnyRow | None:
 def _legs_of(row: AnyRow) -> Legs:
     return Legs(
         transfer_id=row.id,
-        conversation_id=row.conversation_id,
+        conversation_id=row.conversation_id or "",
         state=TransferState(row.state),
         ring=row.ring,
-        turn=row.turn + 1,
-        caller_call_id=row.call_id,
+        turn=(row.turn or 0) + 1,
+        caller_call_id=row.call_id or "",
         agent_call_id=row.agent_call_id,
     )
 

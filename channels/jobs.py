@@ -12,7 +12,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection, select
 
-from bot import calls, incidents, intake, leftovers, media, moving, pace, transfers, troubles, ways
+from bot import calls, incidents, intake, leads, leftovers, media, moving, pace, transfers, troubles, ways
 from bot.callbacks import dial, settle
 from bot.callbacks.dial import Order
 from bot.callbacks.states import AttemptState, CallStatus, Disposition
@@ -170,6 +170,9 @@ def _finish(order: Order) -> None:
     """A call is over and its last turn had time to come: the flow ends, and with it the attempt."""
     heart = service()
     with heart.database.read() as connection:
+        if leads.is_written_up(connection, order.attempt_id, heart.clock.now()):
+            # Its agent still enters what was said: looked at again when the lease is over.
+            return
         conversation_id = connection.execute(
             select(_conversation.c.id).where(
                 _conversation.c.attempt_id == order.attempt_id, _conversation.c.state == "open"

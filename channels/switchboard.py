@@ -74,13 +74,14 @@ class Switchboard:
 
     # --- what the agent hears ------------------------------------------------------------------
 
-    def offer(self, transfer_id: str, ring: int, language: str) -> str:
-        """Asks an agent who picked up whether she takes the call. Silence is a no."""
+    def offer(self, transfer_id: str, ring: int, language: str, *, is_callback: bool) -> str:
+        """Asks an agent who picked up whether she takes the call, or calls a worker back. Silence is a no."""
         key = f"{self._base}/agent/{transfer_id}/key?r={ring}"
+        asked = phrases.CALLBACK_DUE if is_callback else phrases.CALLER_WAITS
         document = VoiceResponse()
         for _ in range(2):
             gather = self._one_key(key, AGENT_KEY_SECONDS)
-            self._voice.speak(gather, self._told(phrases.CALLER_WAITS, language))
+            self._voice.speak(gather, self._told(asked, language))
             document.append(gather)
         document.redirect(key, method="POST")
         return str(document)
@@ -88,6 +89,12 @@ class Switchboard:
     def join(self, transfer_id: str, ring: int, name: str) -> str:
         """Leads an agent who pressed 1 into the conference."""
         return self._conference(name, self.over_address(transfer_id, ring))
+
+    def stand_by(self, transfer_id: str, ring: int, name: str, language: str) -> str:
+        """Lets an agent who pressed 1 wait in the conference, with a tone, while the worker is called back."""
+        document = VoiceResponse()
+        self._voice.speak(document, self._told(phrases.PLEASE_WAIT, language))
+        return self._conference(name, self.over_address(transfer_id, ring), document)
 
     def over_address(self, transfer_id: str, ring: int) -> str:
         """Where an agent's telephone comes to when the talk is over."""
@@ -105,16 +112,18 @@ class Switchboard:
 
     # --- both ----------------------------------------------------------------------------------
 
-    def _conference(self, name: str, action: str) -> str:
-        document = VoiceResponse()
+    def _conference(self, name: str, action: str, waits: VoiceResponse | None = None) -> str:
+        """``waits`` is what somebody hears who enters first and waits there for the other."""
+        document = waits or VoiceResponse()
         dial = Dial(action=action, method="POST")
         # Whoever leaves ends it for both: nobody is left alone with music. Nothing is recorded.
         dial.conference(
             name,
-            start_conference_on_enter=True,
+            start_conference_on_enter=waits is None,
             end_conference_on_exit=True,
             beep="false",
-            wait_url="",
+            wait_url="" if waits is None else f"{self._base}/hold.wav",
+            wait_method="GET",
             max_participants=2,
         )
         document.append(dial)

@@ -179,7 +179,8 @@ def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voi
         board.call_of(request)
         ring = _ring(service, transfer_id)
         if ring.waits:
-            return _xml(board.offer(transfer_id, _number("r"), ring.language))
+            nth = _number("r")
+            return _xml(board.offer(transfer_id, nth, ring.language, is_callback=ring.is_callback))
         return _xml(board.goodbye(_too_late(ring), ring.language))
 
     @blueprint.post("/voice/agent/<transfer_id>/key")
@@ -192,16 +193,21 @@ def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voi
             return _xml(voice.silence())
         with service.database.write() as connection:
             accepted = transfers.accept(connection, transfer_id, nth, call_id, now, wall)
-        if accepted:
-            return _xml(board.join(transfer_id, nth, line.room_name(transfer_id, nth)))
         ring = _ring(service, transfer_id)
+        room = line.room_name(transfer_id, nth)
+        if accepted and ring.is_callback:
+            return _xml(board.stand_by(transfer_id, nth, room, ring.language))
+        if accepted:
+            return _xml(board.join(transfer_id, nth, room))
         return _xml(board.goodbye(_too_late(ring), ring.language))
 
     @blueprint.post("/voice/agent/<transfer_id>/over")
     def agent_over(transfer_id: str) -> Response:
         call_id = board.call_of(request)
         _agent_left(service, transfer_id, call_id)
-        return _xml(board.goodbye(phrases.CALLER_GONE, _ring(service, transfer_id).language))
+        ring = _ring(service, transfer_id)
+        unmet = ring.is_callback and not ring.met
+        return _xml(board.goodbye(phrases.NOT_REACHED if unmet else phrases.CALLER_GONE, ring.language))
 
     @blueprint.post("/voice/agent/<transfer_id>/status")
     def agent_status(transfer_id: str) -> Response:

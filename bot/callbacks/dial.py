@@ -18,8 +18,9 @@ from bot.callbacks.policy import from_json
 from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
 from bot.messages import Address
 from bot.privacy.seal import Sealer
-from bot.storage.tables import AddressRow, Attempt, Audit, Callback, Client, Stop, table
+from bot.storage.tables import AddressRow, Attempt, Audit, Callback, Client, Stop, Transfer, table
 from bot.storage.types import AnyRow, AnySelect
+from bot.transfers import TransferState
 
 _attempt = table(Attempt)
 _audit = table(Audit)
@@ -27,6 +28,10 @@ _callback = table(Callback)
 _client = table(Client)
 _address = table(AddressRow)
 _stop = table(Stop)
+_transfer = table(Transfer)
+
+_led = select(_transfer.c.state).where(_transfer.c.attempt_id == _attempt.c.id).scalar_subquery()
+"""Where the agent stands who leads an attempt; NULL where no agent does."""
 
 ASK_LEASE = timedelta(seconds=30)
 """How long asking the provider may take before the attempt counts as unknown."""
@@ -63,7 +68,8 @@ def begin(
     """Move a claimed attempt to ``placing`` and give the order, or None if it must not be dialled (any more).
 
     Checked last of all: the attempt is still ours, the callback still wanted, the worker has not said
-    stop, and the window is open. If not, the attempt is settled as released and the callback planned anew.
+    stop, the window is open, and the agent who is to lead the talk is still on the line. If not, the attempt
+    is settled as released and the callback planned anew.
     """
     row = connection.execute(_load(attempt_id)).one_or_none()
     if row is None or row.state != AttemptState.CLAIMED:
@@ -75,6 +81,7 @@ def begin(
         row.callback_state != CallbackState.DIALLING
         or not now + LAST_START < row.window_end
         or now < row.due_at
+        or row.led not in (None, TransferState.TALKING)
     ):
         settle.settle(connection, attempt_id, Disposition.RELEASED, now)
         return None
@@ -214,6 +221,7 @@ def _load(attempt_id: str) -> AnySelect:
             _address.c.kind,
             _address.c.sealed,
             exists().where(_stop.c.index == _address.c.stop_index).label("stopped"),
+            _led.label("led"),
             _client.c.policy,
         )
         .join(_callback, _callback.c.id == _attempt.c.callback_id)

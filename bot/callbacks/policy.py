@@ -20,7 +20,7 @@ As a mapping (a YAML file, a JSON column) a policy is written like this, every k
     caller_id: {}                # country: one of our numbers, where the settings' own is not wanted
     channels_when_failing: []    # such as [sms, whatsapp]: one neutral opening there when calls have failed
     voicemail: never             # the only value: a machine hears silence
-    mode: automatic              # or: agent
+    mode: automatic              # or: agent, or agent_first (the system, where no agent was free in time)
     rounds:                      # later rounds of calls; [] for none
       - {first_call_day: 30, last_call_day: 35}
       - {first_call_day: 90, last_call_day: 95}
@@ -74,6 +74,9 @@ class Mode(StrEnum):
 
     AUTOMATIC = "automatic"
     AGENT = "agent"
+    """An agent, who is rung before the worker is. Without one the worker is not called."""
+    AGENT_FIRST = "agent_first"
+    """The same; but the system calls by itself when the window is nearly over (:mod:`bot.callbacks.modes`)."""
 
 
 class Shifts(StrEnum):
@@ -317,7 +320,7 @@ def _mode(key: str, value: object) -> Mode:
     try:
         return Mode(str(value))
     except ValueError:
-        raise InputError(f"{key} must be automatic or agent.", code="value") from None
+        raise InputError(f"{key} must be automatic, agent or agent_first.", code="value") from None
 
 
 def _shifts(key: str, value: object) -> Shifts:

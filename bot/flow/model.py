@@ -39,6 +39,7 @@ FACTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "medium": ("voice", "text"),
         "trigger": ("callback", "returned", "proved", "missed", "call", "message"),
         "kind": ("audit", "requested", "missed"),
+        "led": ("agent", "system"),
         "continues": ("yes", "no"),
         "callback_medium": ("voice", "text"),
         "country": (),

@@ -118,6 +118,10 @@ POSITIONS: Final = (
 MANY_WAIT: Final = N_("More than five callers wait before you.")
 # TRANSLATORS: said to the person of ours whose telephone rings
 CALLER_WAITS: Final = N_("A caller waits. Press 1 to take the call.")
+# TRANSLATORS: said to a person of ours whose telephone rings, because a worker is to be called back
+CALLBACK_DUE: Final = N_("A callback is due. Press 1, and we call.")
+# TRANSLATORS: said to a person of ours who waited while a worker was called back
+NOT_REACHED: Final = N_("There was no talk this time. Thank you.")
 # TRANSLATORS: said to a person of ours who was not the first to take the call
 CALL_TAKEN: Final = N_("This call was taken already. Thank you.")
 # TRANSLATORS: said to a person of ours
@@ -283,7 +287,8 @@ SPOKEN: Final = (
         HOW_TO_ANSWER,
     ),
     *(choice.label for ask in OWN_QUESTIONS.values() for choice in ask.choices),
-    *(PLEASE_WAIT, LEAVE_MESSAGE, *POSITIONS, MANY_WAIT, CALLER_WAITS, CALL_TAKEN, CALLER_GONE),
+    *(PLEASE_WAIT, LEAVE_MESSAGE, *POSITIONS, MANY_WAIT),
+    *(CALLER_WAITS, CALLBACK_DUE, CALL_TAKEN, CALLER_GONE, NOT_REACHED),
 )
 """Every own text that can be heard on the telephone."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from bot.flow import phrases
@@ -31,7 +32,7 @@ _UNCONTRADICTED: Final = 1800
 _RESUMABLE: Final = frozenset((Outcome.NOT_SAFE_NOW, Outcome.NO_INPUT, Outcome.CUT_OFF, Outcome.EXPIRED))
 """Ends after which a conversation that came from another channel goes on, there or here."""
 
-_OWN_FACTS: Final = frozenset((("reachable", "no"), ("callback_medium", "text")))
+_OWN_FACTS: Final = frozenset((("reachable", "no"), ("callback_medium", "text"), ("led", "agent")))
 """Facts that the engine itself asks for at any time, where they are not as usual."""
 
 
@@ -89,6 +90,11 @@ class Talk:
     def guarded(self) -> bool:
         """Whether it is still unknown who is there, so that nothing may be said or done that tells."""
         return (self.flow.guarded or self.has(flags.CARRIED)) and not self.has(flags.SAFE)
+
+    @property
+    def led(self) -> bool:
+        """Whether a person of ours asks the questions now: past the gate of a call that an agent leads."""
+        return self.keypad and self.values.get("led") == "agent" and self.has(flags.SAFE)
 
     @property
     def waits_for_person(self) -> bool:
@@ -179,7 +185,9 @@ class Talk:
         """The sign for danger. In the middle of the questions somebody may be standing beside the worker,
         so a supervisor looks at once; before them it is only a warning not to call again."""
         self.events.append(UnsafeFlagged(threat=self.has(flags.SAFE)))
-        if self.keypad:
+        if self.led:
+            self.end(Outcome.UNSAFE, phrases.GOODBYE)
+        elif self.keypad:
             self.ask_own("cover_first")
         else:
             self.end(Outcome.UNSAFE, phrases.HIDDEN)
@@ -193,6 +201,10 @@ class Talk:
         prompt: Prompt
         if self.ended:
             prompt = ending(texts, self.tongue.language)
+        elif self.led:
+            # She hears a person and presses no key, so there is nothing to say of keys.
+            wording = self.tongue.text(self.ask.wording.on(self.keypad))
+            prompt = replace(self.question().prompt, texts=(*texts, wording), languages=())
         else:
             if self.mode.startswith("unrecorded") and self.tries == 0:
                 texts += (self.tongue.text(self.step.ask.wording.on(self.keypad)),) if self.step.ask else ()
@@ -233,7 +245,7 @@ class Talk:
         if self.ended:
             return ()
         if self.context.capabilities.synchronous:
-            lasts = _LINE_EXPIRES if self.waits_for_person else _CALL_EXPIRES
+            lasts = _LINE_EXPIRES if self.waits_for_person or self.led else _CALL_EXPIRES
             return (Timer(session.sprint, "expire", lasts),)
         if self.mode == "confirm_time":
             return (Timer(session.sprint, "expire", _UNCONTRADICTED),)

@@ -73,7 +73,7 @@ def go_on(talk: Talk, step: Step, code: str) -> None:
     target = _follow(talk, step, code)
     if talk.ended:
         return
-    if talk.has(flags.WANTS_PERSON) and talk.has(flags.SAFE):
+    if talk.has(flags.WANTS_PERSON) and talk.has(flags.SAFE) and not talk.led:
         _go_to_person(talk, target)
     else:
         arrive(talk, target)
@@ -188,9 +188,10 @@ def _critical(talk: Talk) -> str | None:
 
 
 def _is_here(talk: Talk, step: Step) -> bool:
-    """Whether the step is part of this conversation: its condition holds, and nobody waits in writing."""
+    """Whether the step is part of this conversation: its condition holds, and nobody waits for a person in
+    writing, or with one on the line."""
     waits = step.ask is not None and step.ask.kind is Kind.PERSON
-    return (step.when is None or step.when(talk.values)) and (talk.keypad or not waits)
+    return (step.when is None or step.when(talk.values)) and (not waits or (talk.keypad and not talk.led))
 
 
 def _can_ask(talk: Talk, step: Step) -> bool:
@@ -200,7 +201,7 @@ def _can_ask(talk: Talk, step: Step) -> bool:
         return False
     if kind is Kind.LANGUAGE and len(talk.context.catalogs.languages) == 1:
         return False
-    if kind is Kind.OPEN and talk.keypad and not talk.has(flags.RECORD):
+    if kind is Kind.OPEN and talk.keypad and not (talk.has(flags.RECORD) or talk.led):
         talk.wait(step, unrecorded(talk))
     return True
 
