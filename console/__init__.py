@@ -12,6 +12,7 @@ from bot.staff import POLICY
 from console import (
     agents,
     assets,
+    callback,
     callbacks,
     cases,
     files,
@@ -88,11 +89,18 @@ def _door() -> Blueprint:
     door.add_url_rule("/agent/go", "agent_go", agents.go, methods=post)
     talk = "/agent/talks/<transfer_id>"
     door.add_url_rule(f"{talk}/note", "agent_note", agents.note, methods=post)
+    door.add_url_rule(f"{talk}/answer", "agent_answer", agents.answer, methods=post)
+    door.add_url_rule(f"{talk}/end", "agent_end", agents.end, methods=post)
     door.add_url_rule(f"{talk}/unsafe", "agent_unsafe", agents.unsafe, methods=post)
     door.add_url_rule(f"{talk}/wrap-up", "agent_wrap_up", agents.wrap_up, methods=post)
     door.add_url_rule("/line", "line", line.show, methods=get)
     door.add_url_rule("/watch", "watch", watch.show, methods=get)
     door.add_url_rule("/callbacks", "callbacks", callbacks.show, methods=get)
+    one = "/callbacks/<callback_id>"
+    door.add_url_rule(one, "callback", callback.show, methods=get)
+    door.add_url_rule(f"{one}/preview", "callback_look", callback.look, methods=post)
+    door.add_url_rule(f"{one}/move", "callback_move", callback.move, methods=post)
+    door.add_url_rule(f"{one}/undo", "callback_undo", callback.undo, methods=post)
     door.add_url_rule("/policies", "policies", policies.show, methods=get)
     policy = "/policies/<client_id>"
     door.add_url_rule(policy, "policy", policies.show_client, methods=get)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import current_app, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bot import agents, talks
+from bot import agents, interviews, leads, talks
 from bot.agents import AgentState, Seat
 from bot.cases import actions
 from bot.cases.lifecycle import Severity
 from bot.clock import wall_time
 from bot.errors import InputError
-from bot.messages import Channel
+from bot.flow.events import Outcome
+from bot.messages import Button, Channel, Text
 from bot.service import Service
 from bot.talks import OwnTalk, Script
 from console import labels, pages, session
@@ -33,6 +34,10 @@ class _Draft:
     note: str = field(default="", repr=False)
     category: str = ""
     severity: str = ""
+    words: str = field(default="", repr=False)
+    """An answer of the worker to the question of the moment."""
+    outcome: str = ""
+    when: str = field(default="", repr=False)
 
 
 def show() -> ResponseReturnValue:
@@ -74,14 +79,38 @@ def note(transfer_id: str) -> ResponseReturnValue:
     )
 
 
+def answer(transfer_id: str) -> ResponseReturnValue:
+    """What a worker whom she calls back has answered to the question of the moment."""
+    code, sprint = request.form.get("code", ""), request.form.get("question", "")
+    given = Button(code) if code else Text(request.form.get("words", "")[: interviews.LONGEST])
+    return _lead(lambda service, me: interviews.enter(service, me, transfer_id, sprint, given))
+
+
+def end(transfer_id: str) -> ResponseReturnValue:
+    """How the talk with a worker whom she calls back has ended, before its last question; it ends with this."""
+    try:
+        outcome = Outcome(request.form.get("outcome", ""))
+    except ValueError:
+        return pages.answer(_page(_typed("Choose how the talk ended.")), 400)
+    when = request.form.get("when", "")[: interviews.LONGEST]
+    return _lead(
+        lambda service, me: interviews.conclude(service, me, transfer_id, outcome, when),
+        "The talk has ended.",
+    )
+
+
 def unsafe(transfer_id: str) -> ResponseReturnValue:
     """Contact puts the worker in danger: nobody calls or writes to her again, and a supervisor looks at once."""
     if request.form.get("sure") != "yes":
         told = "Tick the box to say that you are sure. Nothing was done yet."
         return pages.answer(_page(_typed(told)), 400)
+    done = "Marked as unsafe. Nobody calls or writes to this worker again; a supervisor was told."
+    with _service().database.read() as connection:
+        talk = talks.own_talk(connection, staff().id)
+    if talk is not None and talk.is_callback:
+        return _lead(lambda service, me: interviews.conclude(service, me, transfer_id, Outcome.UNSAFE), done)
     return _do(
-        lambda connection, me, service: talks.unsafe(connection, me, transfer_id, service.clock.now()),
-        "Marked as unsafe. Nobody calls or writes to this worker again; a supervisor was told.",
+        lambda connection, me, service: talks.unsafe(connection, me, transfer_id, service.clock.now()), done
     )
 
 
@@ -121,18 +150,33 @@ def _do(
         with service.database.write() as connection:
             act(connection, me.id, service)
     except InputError as error:
-        words = str(error)
-        typed = draft or _Draft()
-        told = _Draft(f"{words[:1].upper()}{words[1:]}.", typed.note, typed.category, typed.severity)
-        return pages.answer(_page(told), 400)
-    if done:
-        flash(done)
+        return _refused(error, draft or _Draft())
+    return _done(done)
+
+
+def _lead(act: Callable[[Service, str], None], done: str = "") -> ResponseReturnValue:
+    """Do one thing in an interview of hers, likewise."""
+    try:
+        act(_service(), staff().id)
+    except InputError as error:
+        return _refused(error, _typed())
+    return _done(done)
+
+
+def _refused(error: InputError, typed: _Draft) -> ResponseReturnValue:
+    words = str(error)
+    return pages.answer(_page(replace(typed, error=f"{words[:1].upper()}{words[1:]}.")), 400)
+
+
+def _done(words: str) -> ResponseReturnValue:
+    if words:
+        flash(words)
     return redirect(url_for("console.agent"), 303)
 
 
 def _typed(error: str = "") -> _Draft:
-    form = request.form
-    return _Draft(error, form.get("note", ""), form.get("category", ""), form.get("severity", ""))
+    names = ("note", "category", "severity", "words", "outcome", "when")
+    return _Draft(error, **{name: request.form.get(name, "") for name in names})
 
 
 def _page(draft: _Draft) -> str:
@@ -140,8 +184,11 @@ def _page(draft: _Draft) -> str:
     now = service.clock.now()
     with service.database.read() as connection:
         seat, talk = _read(connection)
-    script = None
-    if talk is not None and talk.is_open:
+        waiting = leads.waiting(connection, seat.languages, now) if seat else 0
+    script, sheet = None, None
+    if talk is not None and talk.is_open and talk.is_callback:
+        sheet = interviews.sheet(service, me.id, talk.transfer_id, now)
+    elif talk is not None and talk.is_open:
         with service.database.write() as connection:
             script = talks.script(connection, service.sealer, me.id, talk.transfer_id, now)
     return render_template(
@@ -149,11 +196,13 @@ def _page(draft: _Draft) -> str:
         seat=seat,
         talk=talk,
         script=script,
+        sheet=sheet,
+        waiting=waiting,
+        ends=labels.ENDS,
+        answer_length=interviews.LONGEST,
         questions=_questions(service, script) if script else (),
-        question=lambda step: (
-            labels.question(script.flow, script.revision, step, Channel.VOICE) if script else ""
-        ),
-        answer=lambda step, code: labels.answer(script.flow, script.revision, step, code) if script else "",
+        question=lambda of, step: labels.question(of.flow, of.revision, step, Channel.VOICE),
+        answer=lambda of, step, code: labels.answer(of.flow, of.revision, step, code),
         categories=service.library.taxonomy.categories.values(),
         severities=list(Severity),
         draft=draft,
@@ -176,7 +225,7 @@ def _mark(seat: Seat | None, talk: OwnTalk | None) -> str:
         return "nobody"
     parts = [seat.state.value, seat.since.isoformat(), " ".join(seat.languages)]
     if talk is not None:
-        parts += [talk.transfer_id, str(talk.answered_at)]
+        parts += [talk.transfer_id, str(talk.answered_at), str(talk.dialled), str(talk.version)]
     return "|".join(parts)
 
 

@@ -13,6 +13,7 @@ from bot.agents import AgentState
 from bot.cases.deliveries import Delivery
 from bot.cases.lifecycle import CaseState, ClockName, Ground, Need, Severity
 from bot.errors import EngineError
+from bot.flow.events import Outcome
 from bot.flow.model import Flow, Kind, Step
 from bot.messages import Channel
 from bot.service import Service
@@ -119,6 +120,17 @@ DELIVERIES: Final[Mapping[str, str]] = MappingProxyType(
         Delivery.CANCELLED: "not sent: it meant nothing any more",
     }
 )
+ENDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Outcome.LATER: "She wants another time",
+        Outcome.NOT_SAFE_NOW: "Not safe at this moment: call again",
+        Outcome.CUT_OFF: "The line broke: call again",
+        Outcome.HANDED_OFF: "She has said what she wanted: do not call again",
+        Outcome.REFUSED: "She does not want to take part",
+        Outcome.STOPPED: "She wants no more calls or messages from us",
+    }
+)
+"""How an agent can end a callback that she leads, before its last question. Danger has a button of its own."""
 AGENT_STATES: Final[Mapping[str, str]] = MappingProxyType(
     {
         AgentState.AWAY: "Away",
