@@ -298,17 +298,14 @@ class _Writing:
         if self.wish is None:
             return None
         if self.wish.reason != "requested" or (put_off and self.standing.attempt_id):
+            if put_off and not self.standing.attempt_id:
+                self._put_off(self.wish.preference)
             return self.wish.preference
         self.standing = with_contact(self.connection, self.standing, self.now)
         continues = self.standing.conversation_id if put_off else None
-            if put_off and not self.standing.attempt_id:
-                self._put_off(self.wish.preference)
         _promise(self.connection, self.sealer, self.standing, self.wish.preference, self.now, continues)
         return None
 
-    def _stop(self, reason: StopReason) -> None:
-        if self.standing.address_id:
-            contacts.stop(
     def _put_off(self, preference: str) -> None:
         """Another time for the callback that waits for her who wrote before we did."""
         where = self.standing.address_id
@@ -318,6 +315,9 @@ class _Writing:
         if who is not None:
             settle.put_off_next(self.connection, who, preference, self.now)
 
+    def _stop(self, reason: StopReason) -> None:
+        if self.standing.address_id:
+            contacts.stop(
                 self.connection, self.standing.address_id, self.standing.contact_id, reason, self.now
             )
 

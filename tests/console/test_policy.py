@@ -36,6 +36,7 @@ def path_of(rule: Rule, case: Planted) -> str:
         "transfer_id": "0" * 32,
         "staff_id": "0" * 32,
         "client_id": "0" * 32,
+        "callback_id": "0" * 32,
         "filename": "console.css",
     }
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: known[found[1]], rule.rule)
