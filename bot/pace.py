@@ -7,6 +7,7 @@ A bucket whose ``next_at`` lies ahead is closed until then, because the provider
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,8 @@ _pace = table(Pace)
 
 CALLS = "calls"
 """The bucket of the telephone; those of texts have the names of their channels."""
+STARTS = "starts"
+"""The bucket in which calls that were taken from ``calls`` book the moment at which they start."""
 _KEPT = timedelta(seconds=1)
 _ROUNDING = 1e-6
 
@@ -64,6 +67,27 @@ def use(connection: Connection, room: Room, number: int) -> None:
     if number:
         later = room.since + timedelta(seconds=number / room.per_second)
         connection.execute(update(_pace).where(_pace.c.name == room.name).values(next_at=later))
+
+
+def book(
+    connection: Connection, name: str, per_second: float, within: timedelta, wall: Callable[[], datetime]
+) -> tuple[datetime, bool]:
+    """The next start (wall time) of a bucket that was made, and whether it is the asker's alone.
+
+    What is booked lies 1/``per_second`` apart, whoever asks, so that no second has more starts than the pace. A
+    start that is further off than ``within`` is not booked.
+    """
+    next_at = connection.execute(
+        select(_pace.c.next_at).where(_pace.c.name == name).with_for_update()
+    ).scalar_one()
+    # Only now is it known how long the bucket was waited for.
+    present = wall()
+    start = max(next_at, present)
+    if start - present > within:
+        return start, False
+    later = start + timedelta(seconds=1 / per_second)
+    connection.execute(update(_pace).where(_pace.c.name == name).values(next_at=later))
+    return start, True
 
 
 def turn(database: Database, name: str, every: timedelta, wall: datetime) -> bool:

@@ -5,6 +5,7 @@ A job that is lost does no harm: the lease of its row runs out and the clock han
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
@@ -68,11 +69,17 @@ def _each(ids: tuple[str, ...], act: Callable[[str], None]) -> None:
 
 def place(*attempt_ids: str) -> None:
     """Dial, once per attempt."""
+    pace.make(service().database, pace.STARTS, wall_time())
     _each(attempt_ids, _place)
 
 
 def _place(attempt_id: str) -> None:
     heart = service()
+    with heart.database.write() as connection:
+        start = dial.turn(connection, attempt_id, heart.settings.twilio_calls_per_second)
+    if start is None:
+        return
+    time.sleep(max(0.0, (start - wall_time()).total_seconds()))
     now = heart.clock.now()
     with heart.database.write() as connection:
         order = dial.begin(connection, heart.sealer, attempt_id, now, wall_time())

@@ -7,16 +7,19 @@ and an unknown attempt is never dialled again. What the provider said is then wr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, exists, select, update
 
+from bot import pace
 from bot.callbacks import settle
 from bot.callbacks.claim import LAST_START, UNSETTLED, WRITING_LEASE
 from bot.callbacks.policy import from_json
 from bot.callbacks.states import AttemptState, CallbackState, CallStatus, Disposition
-from bot.messages import Address
+from bot.clock import wall_time
+from bot.messages import Address, Channel
 from bot.privacy.seal import Sealer
 from bot.storage.tables import AddressRow, Attempt, Audit, Callback, Client, Stop, Transfer, table
 from bot.storage.types import AnyRow, AnySelect
@@ -38,6 +41,8 @@ ASK_LEASE = timedelta(seconds=30)
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
 PUT_BACK = timedelta(minutes=1)
+TURN_WITHIN = timedelta(seconds=3)
+"""A worker waits so long at most for its turn to dial; one that comes later is somebody's who is handed it then."""
 LOOK_AGAIN = timedelta(seconds=10)
 LOOK_UNTIL = timedelta(minutes=2)
 """How long an unknown attempt is looked for at the provider before it counts as spent."""
@@ -60,6 +65,30 @@ class Order:
     call_id: str | None
     asked_at: datetime
     """Wall time at which the provider was asked."""
+
+
+def turn(
+    connection: Connection, attempt_id: str, per_second: float, wall: Callable[[], datetime] = wall_time
+) -> datetime | None:
+    """When a claimed attempt may be begun (wall time): calls are claimed in handfuls and may come from several
+    workers at once, or again from one that died, but they start one after the other, at the provider's pace.
+
+    None: its turn comes too late to be waited for. The attempt is handed out again then.
+    """
+    row = connection.execute(
+        select(_attempt.c.state, _attempt.c.channel).where(_attempt.c.id == attempt_id)
+    ).one_or_none()
+    if row is None or row.state != AttemptState.CLAIMED or row.channel != Channel.VOICE:
+        return wall()
+    start, booked = pace.book(connection, pace.STARTS, per_second, TURN_WITHIN, wall)
+    if booked:
+        return start
+    connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.CLAIMED)
+        .values(lease_until=start)
+    )
+    return None
 
 
 def begin(

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot import pace
 from bot.callbacks import dial
-from bot.callbacks.claim import Limits, claim_due
+from bot.callbacks.claim import Limits, claim_due, waiting_claims
 from bot.callbacks.dial import Order
 from bot.clock import wall_time
 from bot.messages import Reveal
@@ -50,6 +51,28 @@ def test_an_order_is_given_once(world: World, claimed: str) -> None:
 
 def test_an_attempt_that_does_not_exist_gives_no_order(world: World, claimed: str) -> None:
     assert begin(world, "0" * 32) is None
+
+
+def test_calls_start_one_after_the_other_and_who_comes_too_late_is_handed_out_again(
+    world: World, claimed: str
+) -> None:
+    wall = wall_time()
+    pace.make(world.service.database, pace.STARTS, wall)
+    with world.service.database.write() as connection:
+        turns = [dial.turn(connection, claimed, 0.5, lambda: wall) for _ in range(3)]
+        assert turns == [wall, wall + timedelta(seconds=2), None]
+        assert waiting_claims(connection, wall + timedelta(seconds=3), 10) == []
+        assert waiting_claims(connection, wall + timedelta(seconds=5), 10) == [claimed]
+        assert dial.turn(connection, claimed, 0.5, lambda: wall + timedelta(seconds=5))
+    assert begin(world, claimed)
+
+
+def test_what_is_not_to_be_dialled_any_more_takes_no_turn(world: World, claimed: str) -> None:
+    begin(world, claimed)
+    wall = wall_time()
+    pace.make(world.service.database, pace.STARTS, wall)
+    with world.service.database.write() as connection:
+        assert [dial.turn(connection, claimed, 0.01, lambda: wall) for _ in range(3)] == [wall] * 3
 
 
 def test_a_placing_attempt_becomes_unknown_and_never_claimed_again(world: World, claimed: str) -> None:
