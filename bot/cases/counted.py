@@ -126,7 +126,10 @@ def _of_event(course: _Course, event: AnyRow) -> _Sums:
         return [(at, What.CASE, "opened")]
     if event.kind == "reviewed" and _is_first(course, event):
         span = _span(course, at)
-        return [(at, What.CASE_REVIEW, span), (at, What.CASE_CLOCK, _kept(course, ClockName.REVIEW, at))]
+        return [
+            (at, What.CASE_REVIEW, span),
+            (at, What.CASE_CLOCK, _kept(course, ClockName.REVIEW, event.id, at)),
+        ]
     talked_at = course.case.talked_at
     # Who had talked with a person before was answered then, and is counted with that talk.
     if event.kind == "answered_worker" and _is_first(course, event) and (talked_at is None or talked_at > at):
@@ -142,9 +145,9 @@ def _of_move(course: _Course, n: int, move: _Move) -> _Sums:
         if move.entered is CaseState.TRIAGED:
             found.append((at, What.CASE_TRIAGE, _span(course, at)))
         if move.entered is CaseState.REMEDY_AGREED:
-            found.append((at, What.CASE_CLOCK, _kept(course, ClockName.PLAN, at)))
+            found.append((at, What.CASE_CLOCK, _kept(course, ClockName.PLAN, move.id, at)))
     if _is_contact(move) and not any(_is_contact(other) for other in earlier):
-        found.append((at, What.CASE_CLOCK, _kept(course, ClockName.SAFETY, at)))
+        found.append((at, What.CASE_CLOCK, _kept(course, ClockName.SAFETY, move.id, at)))
     if move.entered in lifecycle.CLOSED:
         found += _of_closing(course, move, earlier)
     if move.left in lifecycle.CLOSED and move.entered is CaseState.REOPENED:
@@ -156,8 +159,8 @@ def _of_closing(course: _Course, move: _Move, earlier: Sequence[_Move]) -> _Sums
     found: _Sums = [(move.at, What.CASE, "closed")]
     if all(other.entered not in lifecycle.CLOSED for other in earlier):
         found.append((move.at, What.CASE_CLOSE, _span(course, move.at)))
-    if _due(course, move.at).close is not None:
-        found.append((move.at, What.CASE_CLOCK, _kept(course, ClockName.CLOSE, move.at)))
+    if _due(course, move.id).close is not None:
+        found.append((move.at, What.CASE_CLOCK, _kept(course, ClockName.CLOSE, move.id, move.at)))
     return found
 
 
@@ -177,40 +180,41 @@ def _span(course: _Course, at: datetime) -> str:
 # --- clocks -----------------------------------------------------------------------------------
 
 
-def _kept(course: _Course, clock: ClockName, at: datetime) -> str:
-    """Whether a clock that stops at an instant had not run out."""
-    due = _due(course, at)
+def _kept(course: _Course, clock: ClockName, stop: str, at: datetime) -> str:
+    """Whether a clock had not run out when an event stopped it."""
+    due = _due(course, stop)
     end = {
         ClockName.REVIEW: due.review,
         ClockName.SAFETY: due.safety,
-        ClockName.PLAN: due.plan + _waited(course, at),
-        ClockName.CLOSE: due.close + _waited(course, at) if due.close else at,
+        ClockName.PLAN: due.plan + _waited(course, stop),
+        ClockName.CLOSE: due.close + _waited(course, stop) if due.close else at,
     }[clock]
     return f"{clock} {'kept' if at <= end else 'broken'}"
 
 
-def _due(course: _Course, at: datetime) -> Clocks:
-    """When the clocks ran out as they stood at an instant: of the severity of then, from when that was known."""
+def _due(course: _Course, stop: str) -> Clocks:
+    """When the clocks ran out as they stood before an event: of the severity of then, from when that was known."""
     severity, since = Severity(course.case.severity), course.case.received_at
     for event in course.events:
-        if event.created_at > at or not event.detail:
+        if event.id >= stop or not event.detail:
             continue
         if event.kind in ("opened", "severity_raised"):
             severity, since = Severity(event.detail), event.created_at
         elif event.kind in ("severity", "circumstances"):
             severity = Severity(event.detail.rpartition(">")[2])
     due = lifecycle.clocks(severity, since, course.case.country)
-    again = max((m.at for m in course.moves if m.entered is CaseState.REOPENED and m.at <= at), default=None)
+    reopened = (move.at for move in course.moves if move.entered is CaseState.REOPENED and move.id < stop)
+    again = max(reopened, default=None)
     if again is None:
         return due
     fresh = lifecycle.clocks(severity, again, course.case.country)
     return Clocks(due.review, due.safety, fresh.plan, fresh.close)
 
 
-def _waited(course: _Course, at: datetime) -> timedelta:
+def _waited(course: _Course, stop: str) -> timedelta:
     """How long it was the worker's turn, since the case was opened or reopened: clocks stood still."""
     waited = timedelta()
-    before = [move for move in course.moves if move.at <= at]
+    before = [move for move in course.moves if move.id <= stop]
     for move, following in pairwise(before):
         if move.entered is CaseState.REOPENED:
             waited = timedelta()
