@@ -43,7 +43,7 @@ def clock(settings: Settings) -> None:
         try:
             tick.alive(service, tick.CLOCK)
             jobs = jobs or queue.queue(queue.connect(settings))
-            _beat(service, jobs)
+            hand_out(service, jobs)
             if started - tidied > TIDY_SECONDS:
                 tick.tidy(service)
                 tidied = started
@@ -53,7 +53,8 @@ def clock(settings: Settings) -> None:
         stop.wait(max(0.0, settings.clock_beat_seconds - (time.monotonic() - started)))
 
 
-def _beat(service: Service, jobs: Queue) -> None:
+def hand_out(service: Service, jobs: Queue) -> None:
+    """One beat: lease what is due, and enqueue a job for it as soon as it is leased."""
     for work in tick.beat(service):
         queue.enqueue(jobs, f"channels.jobs.{work.job}", *work.ids, timeout=JOB_TIMEOUT_SECONDS)
 

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from bot.storage import tables
 from bot.storage.tables import table
-from tests.faults.station import Station
+from tests.journeys.world import Place
 
 ON_ITS_WAY = timedelta(seconds=5)
 """So long a dial may be on its way from the last look at the clock to the provider."""
@@ -74,8 +74,8 @@ class Evidence:
     zone: ZoneInfo
 
 
-def dials_of(at: Station) -> list[Dial]:
-    """All calls that we asked the provider for."""
+def dials_of(at: Place) -> list[Dial]:
+    """All calls to workers that we asked the provider for."""
     return [
         Dial(
             urlsplit(call["request"]["Url"][0]).path.rpartition("/")[2],
@@ -84,12 +84,12 @@ def dials_of(at: Station) -> list[Dial]:
             datetime.fromisoformat(call["ended"]) if call["ended"] else None,
         )
         for call in at.network.calls()
-        if call["direction"] == "outbound-api"
+        if call["direction"] == "outbound-api" and "/voice/agent/" not in call["request"]["Url"][0]
     ]
 
 
 def gather(
-    at: Station,
+    at: Place,
     texts: Sequence[str],
     moves: Sequence[tuple[datetime, timedelta]],
     hours: Mapping[str, Hours],
@@ -124,7 +124,7 @@ def gather(
 
 def broken(seen: Evidence) -> list[str]:
     """The promises that were not kept, each with the ids concerned; none if all is well."""
-    return [*_twice(seen), *_outside(seen), *_lost(seen), *_undone(seen)]
+    return [*_twice(seen), *_outside(seen), *_lost(seen), *undone(seen)]
 
 
 def _twice(seen: Evidence) -> Iterator[str]:
@@ -176,7 +176,8 @@ def _lost(seen: Evidence) -> Iterator[str]:
         yield f"{seen.parked} messages are parked"
 
 
-def _undone(seen: Evidence) -> Iterator[str]:
+def undone(seen: Evidence) -> Iterator[str]:
+    """What is left to do although it is time."""
     for row in seen.attempts.values():
         if row.state != "settled" or not row.disposition:
             yield f"attempt {row.id} is still {row.state}"

@@ -18,7 +18,7 @@ from bot.flow.library import Library
 from bot.ids import new_id
 from bot.storage import tables
 from bot.storage.tables import table
-from tests.journeys.world import ROOT, Json, World
+from tests.journeys.world import ROOT, Json, Place, World
 
 WORKER = "+6281200000009"
 AGENT = "+12025550111"
@@ -74,9 +74,9 @@ def line_flows(folder: Path) -> Library:
     return Library.open(flows)
 
 
-def seat(world: World, phone: str = AGENT, *languages: str, name: str = "ada", script: object = TAKES) -> str:
+def seat(world: Place, phone: str = AGENT, *languages: str, name: str = "ada", script: object = TAKES) -> str:
     """An agent who is signed in and takes calls on a handset that does what ``script`` says; gives her id."""
-    staff_id, now = new_id(), world.clock.now()
+    staff_id, now = new_id(), world.service.clock.now()
     world.network.post("/sim/handsets", [{"number": phone, "name": name, "script": script}])
     with world.service.database.write() as connection:
         connection.execute(
@@ -102,7 +102,7 @@ def seat(world: World, phone: str = AGENT, *languages: str, name: str = "ada", s
     return staff_id
 
 
-def sit_down(world: World, staff_id: str) -> None:
+def sit_down(world: Place, staff_id: str) -> None:
     """She opens her page and says that she is there."""
     wall = wall_time()
     with world.service.database.write() as connection:
@@ -111,7 +111,7 @@ def sit_down(world: World, staff_id: str) -> None:
                 id=new_id(), staff_id=staff_id, data="{}", created_at=wall, seen_at=wall
             )
         )
-        agents.come(connection, staff_id, world.clock.now())
+        agents.come(connection, staff_id, world.service.clock.now())
 
 
 def leave_room(world: World, staff_id: str) -> None:

@@ -164,6 +164,18 @@ class Network:
         return reply.json()
 
 
+class Place(Protocol):
+    """Where something was played: a service with a network around it."""
+
+    @property
+    def network(self) -> Network:
+        """The make-believe provider."""
+
+    @property
+    def service(self) -> Service:
+        """The service, with its database and its clock."""
+
+
 def heard(call: Json) -> list[str]:
     """What was said in a call, in order."""
     return [step["text"] for step in call["steps"] if step["kind"] == "say"]
