@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
 from bot import handoff
+from bot.callbacks import moves
 from bot.cases import actions, desk, lifecycle, queue
 from bot.cases.lifecycle import CaseState, Ground, Severity
 from bot.clock import wall_time
@@ -154,6 +155,7 @@ def _case_page(case_id: str, draft: _Draft) -> str:
     with service.database.read() as connection:
         case = desk.detail(connection, service.sealer, case_id, service.clock.now())
         said, older = desk.transcript(connection, service.sealer, case_id, before)
+        planned = moves.planned_for_case(connection, case_id)
     with service.database.write() as connection:
         _record(connection, me.id, "read_case", "case", case.id)
         _record(connection, me.id, "read_transcript", "conversation", case.conversation_id)
@@ -167,6 +169,7 @@ def _case_page(case_id: str, draft: _Draft) -> str:
         question=lambda step: labels.question(case.flow, case.revision, step, case.channel),
         answer=lambda step, code: labels.answer(case.flow, case.revision, step, code),
         draft=draft,
+        planned=planned,
         severities=list(Severity),
         waiting=case.state in lifecycle.WAITING,
         note_length=actions.NOTE_LENGTH,

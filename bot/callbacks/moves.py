@@ -23,15 +23,17 @@ from bot.errors import ConflictError, InputError, NotFound, PreferenceError
 from bot.flow.library import Library
 from bot.ids import new_id
 from bot.privacy import access
-from bot.storage.tables import Attempt, Callback, CallbackMove, table
+from bot.storage.tables import Attempt, Callback, CallbackMove, Case, table
 from bot.storage.types import AnyRow
 
 _attempt = table(Attempt)
 _callback = table(Callback)
+_case = table(Case)
 _move = table(CallbackMove)
 
 LONGEST: Final = wishes.LONGEST
 """Characters of what may be typed."""
+_MOST_SHOWN: Final = 5
 _UNREADABLE: Final = frozenset(("empty", "unknown_window"))
 
 
@@ -124,6 +126,19 @@ def latest(connection: Connection, callback: AnyRow) -> AnyRow | None:
     since = (_attempt.c.callback_id == callback.id, _attempt.c.claimed_at >= last.created_at)
     tried = connection.execute(select(exists().where(*since))).scalar_one()
     return None if tried or callback.state != CallbackState.SCHEDULED else last
+
+
+def planned_for_case(connection: Connection, case_id: str) -> list[AnyRow]:
+    """The callbacks that wait for the worker of a case, the next one first: ``id``, ``due_at`` and ``timezone``."""
+    hers = select(_case.c.contact_id).where(_case.c.id == case_id, _case.c.contact_id.is_not(None))
+    contact_id = connection.execute(hers).scalar_one_or_none()
+    found = (
+        select(_callback.c.id, _callback.c.due_at, _callback.c.timezone)
+        .where(_callback.c.contact_id == contact_id, _callback.c.state == CallbackState.SCHEDULED)
+        .order_by(_callback.c.due_at)
+        .limit(_MOST_SHOWN)
+    )
+    return list(connection.execute(found).all()) if contact_id else []
 
 
 def words_for(library: Library, language: str) -> tuple[Vocabulary, ...]:

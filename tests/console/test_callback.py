@@ -18,8 +18,9 @@ from bot.clock import FrozenClock
 from bot.service import Service
 from bot.staff import Role
 from bot.storage.database import Database, open_database
-from bot.storage.tables import AccessLog, Callback, table
+from bot.storage.tables import AccessLog, Callback, Case, table
 from bot.storage.types import AnyRow
+from tests.cases.planting import plant
 from tests.console.conftest import SignedIn, Visitor
 from tests.journeys.world import Worker, upload
 
@@ -176,3 +177,12 @@ def test_a_move_back_for_which_no_time_is_left_changes_nothing(
 
 def test_a_callback_that_there_is_not_is_not_found(mira: Visitor, here: str) -> None:
     assert mira.get("/console/callbacks/nobody").status_code == 404
+
+
+def test_the_page_of_a_case_leads_to_her_next_call(service: Service, mira: Visitor, here: str) -> None:
+    case = plant(service.database, service.sealer, service.clock.now(), library=service.library)
+    cases = table(Case)
+    assert "Next call" not in mira.get(f"/console/cases/{case.id}").text
+    with service.database.write() as connection:
+        connection.execute(update(cases).values(contact_id=planned(service).contact_id))
+    assert f'href="{here}"' in mira.get(f"/console/cases/{case.id}").text
