@@ -85,6 +85,7 @@ CONSENTS: Final[Mapping[str, str]] = MappingProxyType(
         "contact_again": "Contact again",
         "text": "Write to this phone",
         "call_if_cut_off": "Call again if cut off",
+        "remind": "A text before we call",
     }
 )
 HAPPENINGS: Final[Mapping[str, str]] = MappingProxyType(

@@ -116,6 +116,15 @@ FORM: Final[Mapping[str, tuple[Entry, ...]]] = {
         Entry("quiet_from", "Quiet from", "Only where the worker chose no window herself.", kind="time"),
         Entry("quiet_until", "Quiet until", "The worker's local time.", kind="time"),
         Entry(
+            "reminder_hours",
+            "Text before the call, in hours",
+            "Only to a worker who agreed to it; never in quiet hours or in a shift. Empty: no texts.",
+            write=lambda value: (
+                "" if value is None else f"{value:g}" if isinstance(value, int | float) else ""
+            ),
+            read=lambda text: _hours(text) if text.strip() else None,
+        ),
+        Entry(
             "shifts",
             "Shifts of the factory",
             "Unless chosen: a window that the worker named beats the shift. Always: nobody is called in a shift.",
@@ -178,7 +187,14 @@ FORM: Final[Mapping[str, tuple[Entry, ...]]] = {
             write=_list_text,
             read=_list,
         ),
-        Entry("mode", "Who calls", "Agent: kept, and not acted on yet.", kind="select", choices=tuple(Mode)),
+        Entry(
+            "mode",
+            "Who calls",
+            "Agent: only when somebody is there who speaks the language. Agent first: near the end of the window the "
+            "system calls by itself.",
+            kind="select",
+            choices=tuple(Mode),
+        ),
     ),
 }
 """Every key of a policy but ``voicemail``, which has one value only."""

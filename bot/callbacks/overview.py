@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from bot.callbacks import settle
+from bot.callbacks import reminders, settle
 from bot.callbacks.states import AAPOR, CallbackState, Disposition
 from bot.errors import NotFound
 from bot.storage.tables import Attempt, Callback, table
@@ -69,6 +69,10 @@ def _with_attempts(connection: Connection, rows: Iterable[AnyRow]) -> list[Plain
         listed = found[attempt.callback_id]["attempts"]
         assert isinstance(listed, list)  # noqa: S101 - made by _plain
         listed.append(_plain_attempt(attempt))
+    for callback_id, told in reminders.of(connection, found).items():
+        found[callback_id]["reminders"] = [
+            {"call_at": _iso(each.call_at), "at": _iso(each.at), "state": each.state} for each in told
+        ]
     return list(found.values())
 
 
@@ -85,6 +89,8 @@ def _plain(row: AnyRow) -> Plain:
         "language": row.language,
         "preference": row.preference,
         "attempts": [],
+        "remind_at": _iso(row.remind_at) if row.state == CallbackState.SCHEDULED else None,
+        "reminders": [],
         "give_up_reason": row.give_up_reason,
     }
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from bot.callbacks import caps, requests, rounds
+from bot.callbacks import caps, reminders, requests, rounds
 from bot.callbacks.plan import GiveUp, Planned, Request, Verdict, plan
 from bot.callbacks.policies import may_come_back
 from bot.callbacks.policy import LAST_POSSIBLE_DAY, MOST_ROUNDS, Policy, from_json
@@ -60,6 +60,8 @@ class Subject:
     """What draws a worker who was not interviewed; None for one who was."""
     sure: bool = True
     """It has a callback. A later round that may come has none yet."""
+    is_told: bool = False
+    """She agreed to a text before the call, and nothing speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Line:
     zone: str
     sure: bool
     """False for a later round that takes place only if nothing speaks against it by then."""
+    remind_at: datetime | None = None
+    """When she gets a text before the call."""
 
     def as_data(self) -> dict[str, object]:
         """Plain data for JSON; instants in ISO 8601, UTC."""
@@ -80,6 +84,7 @@ class Line:
             "worker": self.member_id,
             "round": self.round,
             "due_at": planned.due_at.isoformat() if planned else None,
+            "remind_at": self.remind_at.isoformat() if self.remind_at else None,
             "timezone": self.zone,
             "give_up_reason": None if isinstance(self.verdict, Planned) else self.verdict.reason.value,
             "if_nothing_speaks_against_it": not self.sure,
@@ -171,7 +176,7 @@ def forecast(registered: Registered, policy: Policy, now: datetime) -> list[Line
             place = (verdict.due_at, subject.member_id, subject.round)
             heapq.heappush(waiting, (*place, verdict, request, subject))
         else:
-            given_up.append(_line(subject, verdict))
+            given_up.append(_line(subject, verdict, None))
 
     for subject in registered.subjects:
         if (request := _under(subject, policy, now)) is not None:
@@ -183,7 +188,8 @@ def forecast(registered: Registered, policy: Policy, now: datetime) -> list[Line
             consider(subject, replace(request, held_until=policy.day_after(due_at)))
             continue
         begun[day] += 1
-        called.append(_line(subject, verdict))
+        told = reminders.planned(request, policy, due_at, now) if subject.is_told else None
+        called.append(_line(subject, verdict, told))
     return called + given_up
 
 
@@ -209,8 +215,9 @@ def _compared(line: Line, present: Line | None) -> Compared:
     return Compared(line, present, change)
 
 
-def _line(subject: Subject, verdict: Verdict) -> Line:
-    return Line(subject.member_id, subject.round, verdict, subject.request.timezone.key, subject.sure)
+def _line(subject: Subject, verdict: Verdict, remind_at: datetime | None) -> Line:
+    zone = subject.request.timezone.key
+    return Line(subject.member_id, subject.round, verdict, zone, subject.sure, remind_at)
 
 
 def _under(subject: Subject, policy: Policy, now: datetime) -> Request | None:
@@ -268,31 +275,43 @@ def _subjects(connection: Connection, rows: list[AnyRow], latest: Mapping[str, i
     shifts = requests.shifts_of(connection, {row.factory_id for row in rows})
     newest = [row for row in rows if latest[row.cohort_member_id] == row.round]
     to_follow = rounds.to_follow(connection, newest) | {row.id for row in newest if row.state in _UNDER_WAY}
+    told = reminders.wanted(connection, rows)
     for row in rows:
         policy = requests.policy_for(row, from_json(row.policy))
         request = requests.build(row, policy, tried.get(row.id, []), shifts.get(row.factory_id, ()))
-        yield from _of_row(row, request, followed=row.id in to_follow)
+        yield from _of_row(row, request, followed=row.id in to_follow, is_told=row.id in told)
 
 
 _UNDER_WAY: Final = (CallbackState.SCHEDULED, CallbackState.DIALLING)
 
 
-def _of_row(row: AnyRow, request: Request, *, followed: bool) -> Iterator[Subject]:
+def _of_row(row: AnyRow, request: Request, *, followed: bool, is_told: bool) -> Iterator[Subject]:
     """A callback as far as it can still be planned, and the later rounds if she is ``followed``."""
     key = row.row_key if row.role == requests.COMPARISON else None
     untouched = row.attempts == 0
     scheduled = row.state == CallbackState.SCHEDULED
     if scheduled or (untouched and row.state == CallbackState.GIVEN_UP and may_come_back(row.give_up_reason)):
-        yield Subject(row.cohort_member_id, row.round, row.audit_date, request, untouched, key)
+        yield Subject(
+            row.cohort_member_id, row.round, row.audit_date, request, untouched, key, is_told=is_told
+        )
     if followed:
-        yield from _later(row, request, key)
+        yield from _later(row, request, key, is_told)
 
 
-def _later(row: AnyRow, request: Request, key: str | None) -> Iterable[Subject]:
+def _later(row: AnyRow, request: Request, key: str | None, is_told: bool) -> Iterable[Subject]:
     """Rounds that may come, as many as any policy can have."""
     wish = request.preference and repeated(request.preference, row.country)
     fresh = replace(
         request, preference=wish, attempts=(), third_party=0, unverified=0, stop=None, held_until=None
     )
     for number in range(row.round + 1, MOST_ROUNDS + 1):
-        yield Subject(row.cohort_member_id, number, row.audit_date, fresh, True, key, sure=False)
+        yield Subject(
+            row.cohort_member_id,
+            number,
+            row.audit_date,
+            fresh,
+            True,
+            key,
+            sure=False,
+            is_told=is_told,
+        )

@@ -135,11 +135,33 @@ def before_call(
 
 def is_wanted(connection: Connection, row: AnyRow) -> bool:
     """Whether the worker of a callback (see :func:`bot.callbacks.requests.columns`) agreed, and it can do no harm."""
-    agreed = row.agreed_at_interview if row.wants_reminders is None else row.wants_reminders
-    if not agreed or row.channel != Channel.VOICE:
-        return False
-    users = connection.execute(select(func.count()).where(_link.c.address_id == row.address_id)).scalar_one()
-    return users <= 1 and consents.newest(connection, row.contact_id, ConsentScope.TEXT) is not False
+    return row.id in wanted(connection, [row])
+
+
+def wanted(connection: Connection, rows: Collection[AnyRow]) -> set[str]:
+    """The same for several callbacks: the ids of those before which a text is wanted."""
+    agreed = [row for row in rows if row.channel == Channel.VOICE and _agreed(row)]
+    if not agreed:
+        return set()
+    used_by_several = set(
+        connection.execute(
+            select(_link.c.address_id)
+            .where(_link.c.address_id.in_({row.address_id for row in agreed}))
+            .group_by(_link.c.address_id)
+            .having(func.count() > 1)
+        ).scalars()
+    )
+    may_write = consents.newest_of(connection, {row.contact_id for row in agreed}, ConsentScope.TEXT)
+    return {
+        row.id
+        for row in agreed
+        if row.address_id not in used_by_several and may_write.get(row.contact_id) is not False
+    }
+
+
+def _agreed(row: AnyRow) -> bool:
+    """Her own word, or else what she said at the interview."""
+    return bool(row.agreed_at_interview if row.wants_reminders is None else row.wants_reminders)
 
 
 def said(

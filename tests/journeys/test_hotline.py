@@ -56,7 +56,7 @@ def test_a_language_that_is_not_clear_is_asked_for(sqlite_world: World, text: st
 
 def test_a_talk_in_writing_becomes_a_case_and_a_callback_with_her_own_code(world: World) -> None:
     write(world, "hello", "English", "1", "5", "1", LONG, "skip", "no", "skip", "no", "1", "yes")
-    told = write(world, "48213", "4")
+    told = write(world, "48213", "4", "no")
     assert "A person will read what you told us." in told[-1]
     (case,) = world.rows(tables.Case)
     assert (case.category, case.severity) == ("dismissal", "S2")

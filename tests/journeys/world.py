@@ -86,6 +86,8 @@ class Worker:
     role: str = "interviewed"
     country: str = "ID"
     script: object = "manual"
+    reminder: str = ""
+    """Whether she agreed to a text before the call, as the auditor writes it."""
 
 
 @dataclass(frozen=True)
@@ -368,6 +370,7 @@ def upload(
         (
             *("audit_ref", "client", "factory", "country", "audit_date"),
             *("phone", "language", "preferred_time", "timezone", "channel", "pass_word", "alias", "role"),
+            "reminder",
         )
     )
     for worker in workers:
@@ -376,6 +379,7 @@ def upload(
                 *(ref, client, "Blue Works", worker.country, audit_date),
                 *(worker.number, worker.language, worker.preferred_time, worker.timezone),
                 *(worker.channel, worker.pass_word, worker.alias, worker.role),
+                worker.reminder,
             )
         )
     return out.getvalue()
