@@ -41,7 +41,7 @@ def _measure(kind: str, chosen: Sequence[str], given: argparse.Namespace) -> Non
     if "dial" in chosen:
         dialling.show(kind, dialling.measure(kind, given.workers, given.rounds))
     if "size" in chosen:
-        size.show(kind, size.measure(kind, given.callbacks or size.SIZES))
+        size.show(kind, size.measure(kind, given.callbacks or size.SIZES, given.repeats))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run (4)")
     parser.add_argument("--workers", type=int, default=200, help="of drain, channels and dial, at once (200)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the medians are printed (5)")
+    parser.add_argument(
+        "--repeats", type=int, default=size.REPEATS, help="of each thing that size times (25)"
+    )
     parser.add_argument(
         "--callbacks",
         type=int,

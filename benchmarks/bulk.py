@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 import psycopg
-from sqlalchemy import Index, Table, text
+from sqlalchemy import URL, Index, Table, make_url, text
 
 from bot.storage import tables
 from bot.storage.database import Database
@@ -40,20 +40,27 @@ def instant(at: datetime) -> str:
 
 
 @contextmanager
-def filling(database: Database, count: int) -> Iterator[Into]:
-    """Put in rows that belong to ``count`` things; at the end everything is committed, indexed and analysed."""
+def prepared_for(database: Database, count: int) -> Iterator[None]:
+    """The database is made ready for the rows of ``count`` things; at the end it is indexed and analysed."""
     apart = _indexes() if count >= LARGE else []
     with database.write() as connection:
         for index in apart:
             index.drop(connection, checkfirst=True)
-    with _sqlite(database) if database.dialect == "sqlite" else _postgres(database) as into:
-        yield into
+    yield
     for index in apart:
         with database.write() as connection:
             if database.dialect == "postgresql":
                 connection.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
             index.create(connection)
     _analyse(database)
+
+
+@contextmanager
+def putting(url: str) -> Iterator[Into]:
+    """A connection of its own by which rows are put in; at the end they are committed."""
+    parsed = make_url(url)
+    with _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgres(parsed) as into:
+        yield into
 
 
 def _indexes() -> list[Index]:
@@ -83,10 +90,8 @@ def _defaults(table: Table, columns: Sequence[str]) -> dict[str, Value]:
 
 
 @contextmanager
-def _sqlite(database: Database) -> Iterator[Into]:
-    path = database.engine.url.database
-    assert path is not None
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+def _sqlite(url: URL) -> Iterator[Into]:
+    connection = sqlite3.connect(url.database or "", timeout=60, isolation_level=None)
     for pragma in ("synchronous=OFF", "cache_size=-1000000", "foreign_keys=OFF", "wal_autocheckpoint=20000"):
         connection.execute(f"PRAGMA {pragma}")
     try:
@@ -122,9 +127,9 @@ class _Sqlite:
 
 
 @contextmanager
-def _postgres(database: Database) -> Iterator[Into]:
-    url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as connection:
+def _postgres(url: URL) -> Iterator[Into]:
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address) as connection:
         connection.execute("SET timezone = 'UTC'")
         connection.execute("SET synchronous_commit = off")
         with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import median
 
 from sqlalchemy import ColumnElement, delete, func, select, update
@@ -20,6 +21,7 @@ from benchmarks.serving import ROOT
 from benchmarks.size import claim_times, make_due
 from benchmarks.workers import service_of, settings_of
 from bot import queue
+from bot.ids import new_id
 from bot.queue import EmbeddedRedis
 from bot.storage.tables import Attempt, Callback, table
 from tests.faults.station import Station
@@ -39,16 +41,26 @@ class Dial:
 
 def measure(kind: str, count: int, rounds: int) -> Dial:
     """Measure on one kind of database. Raises AssertionError if a callback was not dialled, or twice."""
+    alone = claims(kind, count, rounds)
+    with prepared(kind) as ground, whole.running(ground) as at:
+        return measure_at(at, ground.version, count, rounds, alone)
+
+
+def claims(kind: str, count: int, rounds: int) -> list[float]:
+    """Claims alone, in callbacks per second: on a database that no clock looks at."""
     with prepared(kind) as ground:
         service = service_of(settings_of(ground, ROOT / "flows"))
         try:
             fill(service, 0, count * PLANNED)
-            claims = [count / spent for spent in claim_times(service, count, rounds)]
+            return [count / spent for spent in claim_times(service, count, rounds)]
         finally:
             service.database.dispose()
-    with prepared(kind) as ground, whole.running(ground) as at:
-        fill(at.service, 0, count * PLANNED)
-        return _beside(at, ground.version, count, rounds, claims)
+
+
+def measure_at(at: Station, version: str, count: int, rounds: int, alone: list[float]) -> Dial:
+    """Dials and bare jobs with a service that runs already, beside claims ``alone``."""
+    fill(at.service, 0, count * PLANNED)
+    return _beside(at, version, count, rounds, alone)
 
 
 def show(kind: str, found: Dial) -> None:
@@ -100,40 +112,40 @@ def _beside(at: Station, version: str, count: int, rounds: int, claims: list[flo
 
 
 def _dials(at: Station, count: int) -> Round:
-    before, began = whole.spent(at), time.perf_counter()
+    before, began, since = whole.spent(at), time.perf_counter(), new_id()
     asked_before = at.network.get("/sim/tally")["calls"]
     make_due(at.service, count)
-    wait_for(lambda: _asked(at) == count)
+    wait_for(lambda: _asked(at, since) == count)
     seconds = time.perf_counter() - began
-    wait_for(lambda: _settled(at) == count)
+    wait_for(lambda: _settled(at, since) == count)
     done = Round(count, seconds, whole.spent(at).since(before))
     tally = at.network.get("/sim/tally")
     assert tally["calls"] - asked_before == count, "not every callback was dialled once"
     assert tally["repeated"] == 0, "a callback was dialled twice"
-    _forget(at)
+    _forget(at, since)
     return done
 
 
-def _asked(at: Station) -> int:
-    return _number(at, _attempt.c.placed_at.is_not(None) | (_attempt.c.provider_rank >= 0))
+def _asked(at: Station, since: str) -> int:
+    return _number(at, since, _attempt.c.placed_at.is_not(None) | (_attempt.c.provider_rank >= 0))
 
 
-def _settled(at: Station) -> int:
-    return _number(at, _attempt.c.state == "settled")
+def _settled(at: Station, since: str) -> int:
+    return _number(at, since, _attempt.c.state == "settled")
 
 
-def _number(at: Station, where: ColumnElement[bool]) -> int:
+def _number(at: Station, since: str, where: ColumnElement[bool]) -> int:
+    """How many attempts of this round there are: ids rise, and those of the rows that were filled in are older."""
+    mine = select(func.count()).select_from(_attempt).where(_attempt.c.id >= since, where)
     with at.service.database.read() as connection:
-        filled = _attempt.c.disposition.is_distinct_from("completed")
-        return int(connection.execute(select(func.count(_attempt.c.id)).where(filled, where)).scalar_one())
+        return int(connection.execute(mine).scalar_one())
 
 
-def _forget(at: Station) -> None:
-    """What was dialled is not looked at again; the callbacks that were filled in for later rounds stay planned."""
+def _forget(at: Station, since: str) -> None:
+    """What was dialled is not looked at again; its callbacks wait for a day that does not come."""
+    mine = select(_attempt.c.callback_id).where(_attempt.c.id >= since)
+    later = at.service.clock.now() + timedelta(days=30)
+    waiting = {"state": "scheduled", "give_up_reason": None, "due_at": later, "window_end": later}
     with at.service.database.write() as connection:
-        mine = select(_attempt.c.callback_id).where(_attempt.c.disposition == "no_answer")
-        ids = list(connection.execute(mine).scalars())
-        connection.execute(delete(_attempt).where(_attempt.c.disposition == "no_answer"))
-        connection.execute(
-            update(_callback).where(_callback.c.id.in_(ids)).values(state="scheduled", give_up_reason=None)
-        )
+        connection.execute(update(_callback).where(_callback.c.id.in_(mine)).values(**waiting))
+        connection.execute(delete(_attempt).where(_attempt.c.id >= since))

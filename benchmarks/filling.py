@@ -7,23 +7,30 @@ the time as real ones do. One callback a minute: half a million a year. More of 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, insert, select
 
-from benchmarks.bulk import Into, Value, filling, instant
+from benchmarks.bulk import Into, Value, instant, prepared_for, putting
 from bot import tally
 from bot.callbacks.plan import GiveUp
 from bot.callbacks.states import CallbackState
 from bot.clock import wall_time
 from bot.ids import new_id
 from bot.messages import Address, AddressKind
+from bot.privacy import keys
+from bot.privacy.seal import Sealer
 from bot.rates import Outcome
 from bot.service import Service
 from bot.storage import tables
+from bot.storage.database import Database
 from bot.storage.tables import table
 from bot.tally import What
 
@@ -41,10 +48,15 @@ PLANNED = 20
 _WRITTEN = 10
 """One talk in so many was in writing."""
 _AT_ONCE = 1000
+_MANY = 50_000
+"""From so many callbacks on, processes of their own make the rows; before, starting them costs more."""
 _FIRST = 628_500_000_000
 _WORDS = "They cut our pay in the week after the visit, and nobody tells us why."
-_QUESTIONS = ("q1", "q2", "q3", "q4", "q5", "q6")
+_LINE = "+12025550199"
 _GIVEN_UP = (GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.WRONG_NUMBER)
+
+
+_Counts = Counter[tuple[date, str, str, str]]
 
 
 class _Columns(NamedTuple):
@@ -58,7 +70,6 @@ def _columns(row: type[tables.Row], names: str) -> _Columns:
     return _Columns(table(row), tuple(names.split()))
 
 
-_CLIENT = _columns(tables.Client, "id name created_at")
 _FACTORIES = _columns(tables.Factory, "id client_id name country")
 _AUDIT = _columns(tables.Audit, "id client_id factory_id ref audit_date card_code created_at")
 _CONTACT = _columns(tables.Contact, "id language timezone country created_at")
@@ -90,7 +101,6 @@ _MESSAGE = _columns(
 _OUTBOX = _columns(
     tables.Outbox, "id kind message_id address_id channel state due_at lease_until tries created_at"
 )
-_ANSWER = _columns(tables.Answer, "id conversation_id n question kind code created_at")
 _CONSENT = _columns(tables.Consent, "id conversation_id scope given created_at")
 _CASES = _columns(
     tables.Case,
@@ -102,26 +112,108 @@ _GRIEVANCE = _columns(
 )
 _EVENT = _columns(tables.CaseEvent, "id case_id kind detail created_at tallied")
 _ORDER = (
-    *(_CLIENT, _FACTORIES, _AUDIT, _CONTACT, _ADDRESS, _KNOWN, _MEMBER, _CALLBACK, _ATTEMPT, _TALK, _MESSAGE),
-    *(_OUTBOX, _ANSWER, _CONSENT, _CASES, _GRIEVANCE, _EVENT),
+    *(_FACTORIES, _AUDIT, _CONTACT, _ADDRESS, _KNOWN, _MEMBER, _CALLBACK, _ATTEMPT, _TALK, _MESSAGE),
+    *(_OUTBOX, _CONSENT, _CASES, _GRIEVANCE, _EVENT),
 )
 
 
 def fill(service: Service, first: int, until: int, tell: Callable[[int], None] = lambda _: None) -> None:
-    """Add the callbacks from number ``first`` up to, and not including, ``until``; ``tell`` hears how many are made.
+    """Add the callbacks from number ``first`` up to, and not including, ``until``; ``tell`` hears how many there are.
 
-    Number 0 is of a minute ago, and each further one is older. The database's statistics are brought up to date at the end.
+    Number 0 is of a minute ago, and each further one is older. Rows of many callbacks are made by several processes; into
+    PostgreSQL each of them puts its own, into SQLite one process puts them all. The database's statistics are brought up
+    to date at the end.
     """
-    maker = _Maker(service)
-    with filling(service.database, until - first) as into:
-        for end in range(until, first, -_AT_ONCE):
-            start = max(first, end - _AT_ONCE)
-            for number in range(end - 1, start - 1, -1):
-                maker.add(number)
-            maker.hand_over(into)
-            tell(until - start)
-    with service.database.write() as connection:
-        tally.add(connection, maker.counts)
+    database, counts = service.database, _Counts()
+    ground = _Ground(
+        str(service.settings.voiceback_keys),
+        service.settings.database_url,
+        service.clock.now(),
+        wall_time().replace(microsecond=0),
+        tuple(_clients(database, service.clock.now())),
+    )
+    pieces = [(max(first, end - _AT_ONCE), end) for end in range(until, first, -_AT_ONCE)]
+    apart = until - first >= _MANY
+    with prepared_for(database, until - first):
+        made = _by_processes(ground, pieces) if apart else (_Maker(ground).piece(each) for each in pieces)
+        with putting(ground.url) as into:
+            for piece in made:
+                piece.put(into)
+                counts.update(piece.counts)
+                tell(until - piece.first)
+    with database.write() as connection:
+        tally.add(connection, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the making of rows needs to know, so that any process can do it."""
+
+    keys: str
+    url: str
+    now: datetime
+    wall: datetime
+    clients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The rows of some callbacks from number ``first`` on, and what they add to the sums. None are left if whoever made
+    them put them in."""
+
+    first: int
+    rows: list[tuple[str, tuple[str, ...], list[tuple[Value, ...]]]]
+    counts: _Counts
+
+    def put(self, into: Into) -> None:
+        """Put the rows in."""
+        for name, columns, rows in self.rows:
+            into.add(tables.metadata.tables[name], columns, rows)
+        into.done()
+
+
+def _by_processes(ground: _Ground, pieces: Sequence[tuple[int, int]]) -> Iterator[_Piece]:
+    """Pieces in their order, made by processes of their own, a few ahead of whoever takes them."""
+    number = 2 * (os.cpu_count() or 1)
+    waiting: deque[Future[_Piece]] = deque()
+    context = get_context("spawn")
+    with ProcessPoolExecutor(number, mp_context=context, initializer=_begin, initargs=(ground,)) as pool:
+        for piece in pieces:
+            waiting.append(pool.submit(_make, piece))
+            if len(waiting) > 2 * number:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_process: dict[str, _Maker] = {}
+"""The maker of a process that makes rows, and does nothing else."""
+
+
+def _begin(ground: _Ground) -> None:
+    _process["maker"] = _Maker(ground)
+
+
+def _make(piece: tuple[int, int]) -> _Piece:
+    maker = _process["maker"]
+    made = maker.piece(piece)
+    if not maker.ground.url.startswith("postgresql"):
+        return made
+    with putting(maker.ground.url) as into:
+        made.put(into)
+    return replace(made, rows=[])
+
+
+def _clients(database: Database, now: datetime) -> list[str]:
+    """The ids of the clients, who are made if there are none."""
+    client = table(tables.Client)
+    with database.write() as connection:
+        known = select(client.c.id).order_by(client.c.name).limit(CLIENTS)
+        if ids := list(connection.execute(known).scalars()):
+            return ids
+        rows = [{"id": new_id(), "name": f"Client {n:02d}", "created_at": now} for n in range(CLIENTS)]
+        connection.execute(insert(client), rows)
+        return [str(row["id"]) for row in rows]
 
 
 class _Ids:
@@ -143,25 +235,25 @@ class _Ids:
 class _Maker:
     """Makes the rows of one callback after the other, the oldest first."""
 
-    def __init__(self, service: Service) -> None:
-        self._sealer = service.sealer
-        self._database = service.database
-        self._wall = wall_time().replace(microsecond=0)
-        self._now = service.clock.now()
+    def __init__(self, ground: _Ground) -> None:
+        self.ground = ground
+        self._sealer = Sealer(keys.load(Path(ground.keys)))
+        self._wall = ground.wall
+        self._now = ground.now
         self._ids = _Ids()
-        self._clients: list[str] = []
         self._audit = self._factory = self._client = ""
         self._audit_day = date(2026, 1, 5)
-        self._rows: dict[_Columns, list[tuple[Value, ...]]] = {each: [] for each in _ORDER}
-        self.counts: Counter[tuple[date, str, str, str]] = Counter()
+        self._rows: dict[_Columns, list[tuple[Value, ...]]] = {}
+        self._counts = _Counts()
 
-    def hand_over(self, into: Into) -> None:
-        """Put in what was made since."""
-        for each, rows in self._rows.items():
-            if rows:
-                into.add(each.table, each.names, rows)
-                rows.clear()
-        into.done()
+    def piece(self, numbers: tuple[int, int]) -> _Piece:
+        """Everything of the callbacks from one number up to, and not including, another."""
+        self._audit, self._counts = "", _Counts()
+        self._rows = {each: [] for each in _ORDER}
+        for number in range(numbers[1] - 1, numbers[0] - 1, -1):
+            self.add(number)
+        rows = [(each.table.name, each.names, rows) for each, rows in self._rows.items() if rows]
+        return _Piece(numbers[0], rows, self._counts)
 
     def add(self, number: int) -> None:
         """All rows of one callback."""
@@ -179,11 +271,9 @@ class _Maker:
         self._rows[where].append(values)
 
     def _add_audit(self, number: int, then: datetime) -> None:
-        if not self._clients:
-            self._clients = self._known_clients() or self._new_clients(then)
         at = int(then.timestamp() * 1000)
         place = number // _FACTORY
-        self._client, self._audit_day = self._clients[place % CLIENTS], then.date() - timedelta(days=6)
+        self._client, self._audit_day = self.ground.clients[place % CLIENTS], then.date() - timedelta(days=6)
         self._factory, self._audit = self._ids.of(at), self._ids.of(at)
         self._put(_FACTORIES, self._factory, self._client, f"Factory {number}", "ID")
         self._put(
@@ -191,19 +281,6 @@ class _Maker:
             *(self._audit, self._client, self._factory, f"A-{number}"),
             *(self._audit_day.isoformat(), f"{number:08d}", instant(then)),
         )
-
-    def _known_clients(self) -> list[str]:
-        client = table(tables.Client)
-        with self._database.read() as connection:
-            return list(
-                connection.execute(select(client.c.id).order_by(client.c.name).limit(CLIENTS)).scalars()
-            )
-
-    def _new_clients(self, then: datetime) -> list[str]:
-        ids = [new_id() for _ in range(CLIENTS)]
-        for place, client_id in enumerate(ids):
-            self._put(_CLIENT, client_id, f"Client {place:02d}", instant(then))
-        return ids
 
     def _add_worker(self, number: int, then: datetime, at: int) -> tuple[str, str]:
         contact, row_id, made = self._ids.of(at), self._ids.of(at), instant(then)
@@ -248,7 +325,7 @@ class _Maker:
         return callback
 
     def _count(self, then: datetime, what: What, code: str) -> None:
-        self.counts[then.date(), self._client, what.value, code] += 1
+        self._counts[then.date(), self._client, what.value, code] += 1
 
     def _add_talk(self, number: int, who: tuple[str, str], callback: str, then: datetime, at: int) -> None:
         contact, address = who
@@ -268,22 +345,12 @@ class _Maker:
         session = self._sealer.seal_text(f"conversation.session_sealed:{talk}", "{}" * 50)
         self._put(
             _TALK,
-            *(
-                talk,
-                address,
-                contact,
-                attempt,
-                self._audit,
-                channel,
-                call,
-                "+12025550199",
-                "callback",
-                "0" * 40,
-            ),
+            *(talk, address, contact, attempt, self._audit, channel, call, _LINE, "callback", "0" * 40),
             *("id", "ended", "completed", MESSAGES, session, talk, made, made, made),
         )
         self._add_messages((talk, address), channel, call, then, at)
-        self._add_answers(talk, made, at)
+        for n, scope in enumerate(("take_part", "contact_again"), 1):
+            self._put(_CONSENT, self._ids.of(at + n), talk, scope, True, made)
         if number % _CASE == 2:
             self._add_case(number, talk, contact, then, at)
 
@@ -304,12 +371,6 @@ class _Maker:
             if out:
                 row = self._ids.of(at + n)
                 self._put(_OUTBOX, row, "message", message, where[1], channel, "sent", made, made, 1, made)
-
-    def _add_answers(self, talk: str, made: str, at: int) -> None:
-        for n, question in enumerate(_QUESTIONS, 1):
-            self._put(_ANSWER, self._ids.of(at + n), talk, n, question, "yes_no", "no", made)
-        for n, scope in enumerate(("take_part", "contact_again"), 1):
-            self._put(_CONSENT, self._ids.of(at + n), talk, scope, True, made)
 
     def _add_case(self, number: int, talk: str, contact: str, then: datetime, at: int) -> None:
         case, closed, made = self._ids.of(at), number // _CASE % 10 != 0, instant(then)

@@ -31,7 +31,8 @@ from tests.journeys.test_callback import PASSWORD, sign_in
 SIZES = (10_000, 100_000)
 REPEATS = 25
 _CLAIMED = 50
-_TEXTS = 200
+_TEXTS = 8
+"""Inbound texts for each repeat of the rest."""
 _YARDSTICK = "for comparison: a page without a query"
 _PAGES = {
     _YARDSTICK: "/console/sign-in",
@@ -135,7 +136,7 @@ def _at(service: Service, web: Server, visitor: FlaskClient, size: int, repeats:
         f"claim of up to {_CLAIMED} due": Time.of(
             claim_times(service, min(_CLAIMED, size // PLANNED), repeats)
         ),
-        "inbound text": _texts(service, web, size),
+        "inbound text": _texts(service, web, size, _TEXTS * repeats),
         "beat of the clock, nothing due": _timed(lambda: list(tick.beat(service)), repeats),
         "watch and alerts": _timed(partial(_watch, service), repeats),
     }
@@ -217,9 +218,9 @@ def _put_back(service: Service, attempt_ids: Sequence[str]) -> None:
         connection.execute(delete(_attempt).where(_attempt.c.id.in_(attempt_ids)))
 
 
-def _texts(service: Service, web: Server, size: int) -> Time:
+def _texts(service: Service, web: Server, size: int, count: int) -> Time:
     """Answers of workers in the middle of the hotline's questions, one after the other."""
-    senders = placed(service, OPENING, STEP, 10 * size, _TEXTS)
+    senders = placed(service, OPENING, STEP, 10 * size, count)
     requests = [texting.post(texting.Words(texting.sid(), each, ANSWERS[0])) for each in senders]
     load = drive(web.port, requests, 1)
     assert set(load.statuses) == {200}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,10 +17,11 @@ import pytest
 from sqlalchemy import Connection, event, insert
 from sqlalchemy.engine import Engine
 
-from bot.callbacks import settle
+from bot.callbacks import policies, preview, settle
 from bot.storage import tables
 from bot.storage.database import Database
 from bot.storage.tables import table
+from console.operations import read_incidents, read_recovered
 from tests.journeys.test_callback import add_supervisor, sign_in
 from tests.journeys.world import REPORTS_DISMISSAL, Worker, World
 
@@ -36,8 +38,15 @@ GROWING = (
         "leftover",
         "recording",
     ),
+    *("audit", "incident", "access_log", "transfer", "tally", "attachment"),
 )
-PAGES = ("/console/cases", "/console/cases?show=closed", "/console/cases/{case}")
+PAGES = (
+    *("/console/cases", "/console/cases?show=closed", "/console/cases?severity=S1", "/console/cases/{case}"),
+    *("/console/cases?show=closed&severity=S1", "/console/callbacks", "/console/callbacks?show=due"),
+    *("/console/callbacks?show=late", "/console/callbacks?show=dialling", "/console/callbacks?show=given_up"),
+    *("/console/callbacks?show=given_up&reason=daily_cap", "/console/watch", "/console/line"),
+    *("/console/policies", "/console/policies/{client}", "/metrics"),
+)
 WRITER = "+6281200000009"
 Statements = dict[str, Any]
 
@@ -113,11 +122,19 @@ def heard(world: World) -> tuple[World, Statements]:
         world.rest()
         world.pass_time(timedelta(hours=25))
         world.run()
-        (case, *_) = world.rows(tables.Case)
+        case, client = world.rows(tables.Case)[0].id, world.rows(tables.Client)[0].id
         visitor = world.app.test_client()
         sign_in(visitor, secret)
         for page in PAGES:
-            assert visitor.get(page.format(case=case.id), follow_redirects=True).status_code == 200
+            found = visitor.get(page.format(case=case, client=client), follow_redirects=True)
+            assert found.status_code == 200, page
+        with world.service.database.read() as connection:
+            held = policies.held(connection, client)
+            read_incidents(connection)
+            read_recovered(connection, world.clock.now())
+            preview.read(connection, client, world.clock.now(), 100)
+        policies.set_for_client(world.service, client, replace(held.policy, max_attempts=5))
+        world.run()
     return world, {statement: given for statement, given in statements.items() if _is_ours(statement)}
 
 
