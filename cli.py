@@ -505,6 +505,28 @@ def factories_shifts(factory: str, file: Path | None) -> None:
     click.echo(f"shifts of the factory are set; {changed} callbacks planned anew")
 
 
+@factories.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--preview", is_flag=True, help="Only say what would change.")
+def factories_import(file: Path, preview: bool) -> None:
+    """Take the shifts of many factories from a CSV or XLSX file; prints a report as JSON."""
+    from bot.audits import calendars
+
+    service = _service()
+    with service.database.read() as connection:
+        upload = calendars.gather(connection, calendars.read(file))
+        effects, complete = calendars.effects(connection, upload.calendars, service.clock.now())
+    report = upload.as_data() | {"complete": complete}
+    report["callbacks"] = [
+        {"factory": each.calendar.factory, "planned": each.callbacks, "moved": each.moved, "lost": each.lost}
+        for each in effects
+    ]
+    if not preview:
+        report["planned_anew"] = calendars.bring_in(service, upload)
+    _print_json(report)
+    sys.exit(0 if upload.is_whole else FINDINGS)
+
+
 # --- time, languages --------------------------------------------------------------------------
 
 

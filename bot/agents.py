@@ -241,6 +241,16 @@ def without_phone(connection: Connection) -> list[str]:
     return list(connection.execute(found).scalars())
 
 
+def languages_with_phone(connection: Connection) -> frozenset[str]:
+    """What the agents speak, whether they are there or not."""
+    rows = connection.execute(
+        select(_agent.c.languages)
+        .join(_staff, _staff.c.id == _agent.c.staff_id)
+        .where(_staff.c.active, _is_agent())
+    )
+    return frozenset(spoken for row in rows for spoken in row.languages.split())
+
+
 def by_state(connection: Connection, wall: datetime) -> Mapping[AgentState, int]:
     """How many agents are in each state; who is not there counts as away."""
     counts = dict.fromkeys(AgentState, 0)

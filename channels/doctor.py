@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from twilio.base.exceptions import TwilioException, TwilioRestException
 
 from bot import agents, health, queue
+from bot.audits import factories
+from bot.callbacks import modes, policies
+from bot.callbacks.policy import REST_OF_THE_WORLD, Mode, Policy, Shifts
 from bot.errors import ConfigurationError, SendError
 from bot.flow.catalog import Catalogs
 from bot.flow.check import spoken_texts
@@ -48,6 +52,7 @@ def examine(settings: Settings, fix: bool = False) -> list[Finding]:
         findings += _health(service)
         findings += _languages(service.library, service.catalogs)
         findings += _agents(service)
+        findings += _policies(service)
         if service.is_demo:
             findings.append(Finding("warning", "clock", "this is a demo's database: its time can be moved"))
     findings += [_redis(settings), _public_address(settings), *_twilio(settings)]
@@ -83,6 +88,40 @@ def _agents(service: Service) -> list[Finding]:
             f"{len(unreachable)} with that role have no telephone or languages; `voiceback staff edit` enters them",
         )
     ]
+
+
+def _policies(service: Service) -> list[Finding]:
+    """What policies want and the settings, or the people, do not give: none of it stops anything, and it is not
+    as the client was promised."""
+    with service.database.read() as connection:
+        known = policies.every(connection)
+        spoken = agents.languages_with_phone(connection)
+        wanted = modes.languages(connection)
+        without_shifts = factories.clients_without_shifts(connection)
+    findings = []
+    for name, policy in known:
+        for told in _in_vain(policy, service.settings, name in without_shifts):
+            findings.append(Finding("warning", f"policy of {name}", told))
+    missing = sorted(wanted - spoken)
+    if missing:
+        told = f"callbacks in {', '.join(missing)} are kept for agents, and no agent speaks it"
+        findings.append(Finding("warning", "agents", told))
+    return findings
+
+
+def _in_vain(policy: Policy, settings: Settings, has_no_shifts: bool) -> Iterator[str]:
+    for country, number in policy.caller_id:
+        if number not in settings.twilio_voice_from:
+            where = "the other countries" if country == REST_OF_THE_WORLD else country
+            yield f"caller_id: the number for {where} is not in TWILIO_VOICE_FROM; calls go out as if none was named"
+    on = settings.channels_on()
+    off = [channel.value for channel in policy.channels_when_failing if channel not in on]
+    if off:
+        yield f"channels_when_failing: {', '.join(off)} not set up, so nothing is written there"
+    if policy.mode is not Mode.AUTOMATIC and not settings.voice_on:
+        yield f"mode {policy.mode}: the telephone is not set up, so no agent can be rung"
+    if policy.shifts is Shifts.ALWAYS and has_no_shifts:
+        yield "shifts: always keeps out of shifts, and no factory of this client has any; `voiceback factories import`"
 
 
 def _languages(library: Library, catalogs: Catalogs) -> list[Finding]:

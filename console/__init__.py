@@ -24,6 +24,7 @@ from console import (
     policies,
     recordings,
     roster,
+    shifts,
     signing,
     timing,
     watch,
@@ -107,6 +108,9 @@ def _door() -> Blueprint:
     door.add_url_rule(f"{policy}/preview", "policy_look", policies.look, methods=post)
     door.add_url_rule(f"{policy}/save", "policy_save", policies.save, methods=post)
     door.add_url_rule(f"{policy}/undo", "policy_undo", policies.undo, methods=post)
+    door.add_url_rule("/shifts", "shifts", shifts.show, methods=get)
+    door.add_url_rule("/shifts/preview", "shifts_look", shifts.look, methods=post)
+    door.add_url_rule("/shifts/save", "shifts_save", shifts.save, methods=post)
     door.add_url_rule("/operations", "operations", operations.show, methods=get)
     door.add_url_rule(
         "/operations/incidents/<incident_id>/resolve", "incident_resolve", operations.resolve, methods=post

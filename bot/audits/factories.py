@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import Connection, delete, exists, insert, or_, select
 
 from bot.callbacks import requests, settle
 from bot.callbacks.shifts import WEEK, Shift
 from bot.callbacks.states import CallbackState
+from bot.clock import wall_time
 from bot.errors import InputError
 from bot.ids import new_id
+from bot.privacy import access
 from bot.service import Service
 from bot.storage.tables import Audit, Callback, Client, Factory, table
 from bot.storage.tables import Shift as ShiftRow
@@ -60,24 +62,48 @@ def find(connection: Connection, name: str) -> Workplace:
     return found[0]
 
 
+def named(connection: Connection, client: str, name: str, country: str | None) -> list[Workplace]:
+    """The factories of a client that have a name, in one country or in any."""
+    query = _in_order().where(_client.c.name == client, _factory.c.name == name)
+    return _found(connection, query if country is None else query.where(_factory.c.country == country))
+
+
 def set_shifts(service: Service, name: str, shifts: Iterable[Shift]) -> int:
+    """As :func:`keep`, for the factory of a name or an id. Raises as :func:`find` does."""
+    with service.database.read() as connection:
+        factory_id = find(connection, name).id
+    return keep(service, factory_id, shifts)
+
+
+def keep(service: Service, factory_id: str, shifts: Iterable[Shift], *, by: str | None = None) -> int:
     """Keep the shifts of a factory in place of those that it had, and plan its workers' calls anew.
 
-    Gives the number of callbacks planned anew. Raises as :func:`find` does.
+    Gives the number of callbacks planned anew. ``by`` is the member of staff, None the command line.
     """
     now = service.clock.now()
     with service.database.write() as connection:
-        factory_id = find(connection, name).id
         _put(connection, factory_id, shifts)
-        waiting = connection.execute(
-            select(_callback.c.id)
-            .join(_audit, _audit.c.id == _callback.c.audit_id)
-            .where(_audit.c.factory_id == factory_id, _callback.c.state == CallbackState.SCHEDULED)
-        ).scalars()
-        ids = list(waiting)
+        ids = scheduled(connection, factory_id)
         for callback_id in ids:
             settle.replan(connection, callback_id, now)
+        access.record(connection, by, "set_shifts", "factory", factory_id, wall_time())
     return len(ids)
+
+
+def scheduled(connection: Connection, factory_id: str) -> list[str]:
+    """The callbacks of a factory's workers that are planned."""
+    waiting = connection.execute(
+        select(_callback.c.id)
+        .join(_audit, _audit.c.id == _callback.c.audit_id)
+        .where(_audit.c.factory_id == factory_id, _callback.c.state == CallbackState.SCHEDULED)
+    )
+    return list(waiting.scalars())
+
+
+def clients_without_shifts(connection: Connection) -> frozenset[str]:
+    """The names of the clients of whose factories none has shifts."""
+    theirs = exists().where(_factory.c.client_id == _client.c.id, _shift.c.factory_id == _factory.c.id)
+    return frozenset(connection.execute(select(_client.c.name).where(~theirs)).scalars())
 
 
 def _in_order() -> AnySelect:

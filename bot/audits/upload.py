@@ -11,7 +11,7 @@ import difflib
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -123,7 +123,7 @@ def _read(stream: IO[bytes]) -> Iterator[Row | RowError]:
     header = next(found, None)
     if not isinstance(header, Line):
         raise FileRejected("The first line is not a row of column names.", code="header")
-    known, warnings = _columns(header)
+    known, warnings = columns_of(header, COLUMNS, REQUIRED)
     return chain(warnings, _rows(found, known))
 
 
@@ -131,45 +131,47 @@ def _read(stream: IO[bytes]) -> Iterator[Row | RowError]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """Which cell holds which column, and how many cells a line may have."""
 
     columns: dict[int, str]
     width: int
 
 
-def _columns(header: Line) -> tuple[_Header, list[RowError]]:
-    """The header, and a remark for each column that nobody knows."""
-    by_key = {_key(name): name for name in COLUMNS}
+def columns_of(header: Line, known: Sequence[str], required: Sequence[str]) -> tuple[Header, list[RowError]]:
+    """Which cell holds which of the ``known`` columns, and a remark for each column that is none of them.
+
+    Raises :class:`FileRejected` for a column that is there twice, and for ``required`` ones that are missing.
+    """
+    by_key = {_key(name): name for name in known}
     columns: dict[int, str] = {}
     warnings: list[RowError] = []
     for index, cell in enumerate(header.cells):
         name = by_key.get(_key(cell))
         if name is None:
-            warnings += _unknown_column(header.number, index, cell, list(by_key))
+            warnings += _unknown_column(header.number, index, cell, by_key)
         elif name in columns.values():
             raise FileRejected(f"The column {name} is there twice.", code="duplicate_column")
         else:
             columns[index] = name
-    if missing := [name for name in REQUIRED if name not in columns.values()]:
+    if missing := [name for name in required if name not in columns.values()]:
         raise FileRejected(
             f"The first line must name the columns. Missing: {', '.join(missing)}.", code="missing_column"
         )
     width = max(index for index, cell in enumerate(header.cells) if cell.strip()) + 1
-    return _Header(columns, width), warnings
+    return Header(columns, width), warnings
 
 
 def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
-def _unknown_column(line: int, index: int, cell: str, keys: list[str]) -> list[RowError]:
+def _unknown_column(line: int, index: int, cell: str, by_key: Mapping[str, str]) -> list[RowError]:
     """A remark that does not repeat the cell: without a header row, it would be a worker's."""
     if not cell.strip():
         return []
-    close = difflib.get_close_matches(_key(cell[:MAX_NAME]), keys, n=1, cutoff=0.7)
-    meant = next((name for name in COLUMNS if close and _key(name) == close[0]), None)
-    hint = f" Did you mean {meant}?" if meant else ""
+    close = difflib.get_close_matches(_key(cell[:MAX_NAME]), list(by_key), n=1, cutoff=0.7)
+    hint = f" Did you mean {by_key[close[0]]}?" if close else ""
     message = f"This column is not known and was left out.{hint}"
     return [RowError(line, _letters(index), "unknown_column", message)]
 
@@ -185,7 +187,7 @@ def _letters(index: int) -> str:
 # --- the rows -----------------------------------------------------------------------------------
 
 
-def _rows(found: Iterator[Line | Unreadable], header: _Header) -> Iterator[Row | RowError]:
+def _rows(found: Iterator[Line | Unreadable], header: Header) -> Iterator[Row | RowError]:
     seen: dict[tuple[str, str, Address, str | None], int] = {}
     for line in found:
         if isinstance(line, Unreadable):
@@ -206,7 +208,7 @@ def _rows(found: Iterator[Line | Unreadable], header: _Header) -> Iterator[Row |
 class _RowReader:
     """Reads one line and gathers everything that is wrong with it."""
 
-    def __init__(self, line: Line, header: _Header) -> None:
+    def __init__(self, line: Line, header: Header) -> None:
         self._number = line.number
         self._problems: list[RowError] = []
         self._refused: set[str] = set()
@@ -227,18 +229,19 @@ class _RowReader:
         country = self._need("country", places.country)
         audit_date = self._need("audit_date", _audit_date)
         number = self._need("phone", lambda text: _phone(text, country))
-        region = self._take("region", _name)
+        region = self._take("region", plain_name)
         zone = self._zone(country, region, number, audit_date)
         row_language = self._need("language", _language)
         preference = self._need("preferred_time", _preference)
         audit_ref, client, factory = (
-            self._need(column, _name) for column in ("audit_ref", "client", "factory")
+            self._need(column, plain_name) for column in ("audit_ref", "client", "factory")
         )
         pass_word = self._take("pass_word", _pass_word)
         if channel is Channel.VOICE and not self._cells["pass_word"]:
             self._report("pass_word", "required", "A call needs a pass_word of 4 to 8 digits.")
         others = {
-            column: self._take(column, _name) for column in ("supplier", "industry", "alias", "nationality")
+            column: self._take(column, plain_name)
+            for column in ("supplier", "industry", "alias", "nationality")
         }
         role, consent = self._take("role", _role), self._take("consent", _yes_no("consent"))
         reminder = self._take("reminder", _yes_no("reminder"))
@@ -329,7 +332,7 @@ _TOO_MANY_CELLS = (
 # --- single cells -------------------------------------------------------------------------------
 
 
-def _name(text: str) -> str:
+def plain_name(text: str) -> str:
     """Free text that later stands in pages and exports: one line, no control signs, no formula."""
     # Marks of direction can make a name look like another; joiners belong to many scripts and stay.
     kept = "".join(

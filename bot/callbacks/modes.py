@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
 
 from bot.callbacks.policy import Mode
-from bot.callbacks.states import AUDIT
+from bot.callbacks.states import AUDIT, CallbackState
 from bot.messages import Channel
 from bot.storage.tables import Audit, Callback, Client, table
 
@@ -36,6 +36,17 @@ def not_for_system(connection: Connection, now: datetime) -> ColumnElement[bool]
     waits = None if first is None else and_(first, _callback.c.window_end > now + WITHOUT_AGENT)
     found = [each for each in (only, waits) if each is not None]
     return or_(*found) if found else None
+
+
+def languages(connection: Connection) -> frozenset[str]:
+    """The languages of the callbacks that wait for agents and for nobody else, whenever they are due."""
+    kept = _of_clients(_clients(connection, (Mode.AGENT,)))
+    if kept is None:
+        return frozenset()
+    waiting = (
+        select(_callback.c.language).where(_callback.c.state == CallbackState.SCHEDULED, kept).distinct()
+    )
+    return frozenset(connection.execute(waiting).scalars())
 
 
 def _clients(connection: Connection, modes: tuple[Mode, ...]) -> list[str]:

@@ -72,6 +72,12 @@ def clients(connection: Connection, limit: int) -> list[tuple[str, str]]:
     return [(row.id, row.name) for row in rows]
 
 
+def every(connection: Connection) -> list[tuple[str, Policy]]:
+    """The policies of all clients, by name."""
+    rows = connection.execute(select(_client.c.name, _client.c.policy).order_by(_client.c.name))
+    return [(row.name, from_json(row.policy)) for row in rows]
+
+
 def check_numbers(policy: Policy, settings: Settings) -> None:
     """Raise :class:`InputError` that names the country if a number that is to call it is not ours."""
     for country, number in policy.caller_id:

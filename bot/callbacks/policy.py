@@ -259,9 +259,7 @@ def to_json(policy: Policy) -> str:
     """The policy as a client's row holds it."""
     standard = to_mapping(Policy())
     kept = {
-        key: value
-        for key, value in to_mapping(policy).items()
-        if key not in _YOUNG or value != standard[key]
+        key: value for key, value in to_mapping(policy).items() if key not in _YOUNG or value != standard[key]
     }
     return json.dumps(kept, sort_keys=True)
 

@@ -23,7 +23,8 @@ from bot.errors import InputError
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST = 50
 """Shifts of one factory."""
-_KEYS = ("days", "from", "until", "valid_from", "valid_until")
+KEYS = ("days", "from", "until", "valid_from", "valid_until")
+"""What is said of a shift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,9 @@ def _shift_of(number: int, entry: object) -> Shift:
     if not isinstance(entry, Mapping) or not {"from", "until"} <= entry.keys():
         raise InputError(f"{within}it needs from and until.", code="shifts")
     for key in entry:
-        if key not in _KEYS:
+        if key not in KEYS:
             raise InputError(
-                f"{within}'{str(key)[:40]}' is not known; known are {', '.join(_KEYS)}.", code="shifts"
+                f"{within}'{str(key)[:40]}' is not known; known are {', '.join(KEYS)}.", code="shifts"
             )
     first, last = (_date(within, key, entry.get(key)) for key in ("valid_from", "valid_until"))
     if first and last and last < first:

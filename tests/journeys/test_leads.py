@@ -68,10 +68,10 @@ def state(world: World, *states: str) -> Callable[[], bool]:
     return lambda: world.callback()["state"] in states
 
 
-def lead(world: World, *workers: Worker, script: object = STAYS, **policy: object) -> tuple[str, str]:
+def lead(world: World, *workers: Worker, script: object = STAYS) -> tuple[str, str]:
     """An agent talks with a worker whom she calls back; gives the ids of the agent and of the talk."""
     agent = seat(world, script=script)
-    due(world, *workers, **policy)
+    due(world, *workers)
     until(world, joined(world))
     return agent, transfer(world).id
 
