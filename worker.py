@@ -28,6 +28,8 @@ JOB_TIMEOUT_SECONDS = 60
 LOOK_SECONDS = 1.0
 """How often a dead child or a dead embedded Redis is looked for."""
 TIDY_SECONDS = 10.0
+ALIVE_SECONDS = 0.9
+"""How often the clock writes that it is alive, at most."""
 
 log = structlog.get_logger()
 
@@ -37,11 +39,13 @@ def clock(settings: Settings) -> None:
     stop = _stop_on_signal()
     service = open_service(settings)
     jobs: Queue | None = None
-    tidied = float("-inf")
+    tidied = told = float("-inf")
     while not stop.is_set():
         started = time.monotonic()
         try:
-            tick.alive(service, tick.CLOCK)
+            if started - told > ALIVE_SECONDS:
+                tick.alive(service, tick.CLOCK)
+                told = started
             jobs = jobs or queue.queue(queue.connect(settings))
             hand_out(service, jobs)
             if started - tidied > TIDY_SECONDS:

@@ -31,6 +31,7 @@ from bot import (
 from bot.callbacks import caps, dial, reminders, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
+from bot.glance import Glance, glance
 from bot.privacy import access
 from bot.service import Service
 from bot.settings import Settings
@@ -63,13 +64,17 @@ class Work:
 def beat(service: Service) -> Iterator[Work]:
     """Take what is due now. Each step is a transaction of its own, so what was yielded is leased already."""
     now, wall = service.clock.now(), wall_time()
-    _replan(service, now)
-    rounds.follow(service.database, now, MOST_FOLLOWED)
-    reminders.put_in(service, now, MOST_REMINDED)
+    seen = glance(service.database, now, wall)
+    if seen.due:
+        _replan(service, now)
+    if seen.over:
+        rounds.follow(service.database, now, MOST_FOLLOWED)
+    if seen.reminders:
+        reminders.put_in(service, now, MOST_REMINDED)
     if _is_to_poll(service, wall):
         yield Work("poll", ())
-    for job, size, step in _steps(service, now, wall):
-        ids = step()
+    for there, job, size, step in _steps(service, seen, now, wall):
+        ids = step() if there else []
         for start in range(0, len(ids), size):
             yield Work(job, tuple(ids[start : start + size]))
     if pace.turn(service.database, "watch", WATCH_EVERY, wall):
@@ -116,8 +121,11 @@ def tidy(service: Service) -> None:
     staff.forget_old(service.database)
 
 
-def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, int, Callable[[], list[str]]]]:
-    """Job, ids per job, and what finds the ids. Calls go one by one, so that workers dial side by side."""
+def _steps(
+    service: Service, seen: Glance, now: datetime, wall: datetime
+) -> list[tuple[bool, str, int, Callable[[], list[str]]]]:
+    """Whether there may be anything, job, ids per job, and what finds the ids. Calls go one by one, so that workers
+    dial side by side."""
     settings = service.settings
     limits = Limits(
         settings.twilio_calls_per_second, settings.twilio_call_slots, tuple(settings.channels_on())
@@ -131,28 +139,38 @@ def _steps(service: Service, now: datetime, wall: datetime) -> list[tuple[str, i
         return step
 
     return [
-        ("place", 1, lambda: claim_due(service.database, now, wall, limits)),
-        ("place", 1, write(lambda c: waiting_claims(c, wall, BATCH))),
-        ("look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
-        ("cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
-        ("ring_agent", 1, lambda: transfers.match(service.database, now, wall, settings.agent_wait)),
+        (seen.due, "place", 1, lambda: claim_due(service.database, now, wall, limits)),
+        (seen.stale, "place", 1, write(lambda c: waiting_claims(c, wall, BATCH))),
+        (seen.stale, "look_after", 5, write(lambda c: dial.take_stale(c, wall, BATCH))),
+        (seen.late, "cancel", 5, write(lambda c: dial.past_window(c, now, BATCH))),
+        (
+            seen.line,
+            "ring_agent",
+            1,
+            lambda: transfers.match(service.database, now, wall, settings.agent_wait),
+        ),
         # Callers are on the line now; callbacks can wait a little longer for an agent.
-        ("ring_agent", 1, lambda: leads.match(service.database, now, wall, limits)),
-        ("place", 1, lambda: leads.dial(service.database, now, wall, limits)),
-        ("lead_caller", 1, lambda: transfers.to_lead(service.database, wall)),
-        ("let_agent_go", 1, lambda: transfers.to_part(service.database, wall)),
-        ("look_after_talk", 5, lambda: transfers.to_look_after(service.database, now, wall)),
-        ("deliver", 10, lambda: outbox.claim_notices(service.database, now, wall, BATCH)),
+        (seen.due, "ring_agent", 1, lambda: leads.match(service.database, now, wall, limits)),
+        (seen.line, "place", 1, lambda: leads.dial(service.database, now, wall, limits)),
+        (seen.line, "lead_caller", 1, lambda: transfers.to_lead(service.database, wall)),
+        (seen.line, "let_agent_go", 1, lambda: transfers.to_part(service.database, wall)),
+        (seen.line, "look_after_talk", 5, lambda: transfers.to_look_after(service.database, now, wall)),
+        (seen.letters, "deliver", 10, lambda: outbox.claim_notices(service.database, now, wall, BATCH)),
         *(
-            ("deliver", 10, partial(outbox.claim, service.database, channel, rate, now, wall, BATCH))
+            (
+                seen.letters,
+                "deliver",
+                10,
+                partial(outbox.claim, service.database, channel, rate, now, wall, BATCH),
+            )
             for channel, rate in settings.rates().items()
         ),
-        ("inquire", 5, write(lambda c: outbox.release_stale(c, now, wall, BATCH))),
-        ("wake", 10, write(lambda c: _timers(c, now, wall))),
-        ("fetch", 2, write(lambda c: media.claim(c, media.RECORDINGS, wall, BATCH))),
-        ("collect", 2, write(lambda c: media.claim(c, media.FILES, wall, BATCH))),
-        ("forget", 5, write(lambda c: _leftovers(c, settings, wall))),
-        ("retry", 5, write(lambda c: _parked(c, now))),
+        (seen.doubtful, "inquire", 5, write(lambda c: outbox.release_stale(c, now, wall, BATCH))),
+        (seen.timers, "wake", 10, write(lambda c: _timers(c, now, wall))),
+        (seen.recordings, "fetch", 2, write(lambda c: media.claim(c, media.RECORDINGS, wall, BATCH))),
+        (seen.files, "collect", 2, write(lambda c: media.claim(c, media.FILES, wall, BATCH))),
+        (seen.left, "forget", 5, write(lambda c: _leftovers(c, settings, wall))),
+        (seen.parked, "retry", 5, write(lambda c: _parked(c, now))),
     ]
 
 

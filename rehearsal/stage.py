@@ -184,7 +184,7 @@ def _environment(folder: Path, url: str, account: Json, web: int, world: int) ->
         "TWILIO_CALLS_PER_SECOND": str(CALLS_PER_SECOND),
         "TWILIO_CALL_SLOTS": str(SLOTS),
         "SMS_PER_SECOND": str(CALLS_PER_SECOND),
-        "CLOCK_BEAT_SECONDS": "0.1",
+        "CLOCK_BEAT_SECONDS": "0.05",
         "POLL_MINUTES": "0",
         "LOG_LEVEL": "WARNING",
     }

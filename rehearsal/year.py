@@ -20,7 +20,7 @@ from bot.audits.importing import bring_in
 from bot.audits.upload import read
 from bot.callbacks import policies
 from bot.callbacks.policy import Policy
-from bot.errors import VoicebackError
+from bot.errors import ConfigurationError, VoicebackError
 from bot.service import advance_clock
 from rehearsal import findings, timekeeper
 from rehearsal.findings import Findings
@@ -29,9 +29,12 @@ from rehearsal.stage import Spent, Stage, staged
 
 STEP = timedelta(minutes=30)
 """The clock stops at the half hours at which something is due; no window is shorter than one of them."""
-_LOOK_SECONDS = 0.05
-_QUIET_SECONDS = 0.07
-"""For so long nothing must be under way before the clock moves: every process reads it anew within that time."""
+_LOOK_SECONDS = 0.02
+_QUIET_SECONDS = 0.03
+"""For so long nothing must wait to be dialled before the clock moves: every process reads it anew within that time."""
+_TELL_SECONDS = 0.25
+_STUCK_SECONDS = 900.0
+"""After so long in which nothing became of what is under way, something is broken: longer than any lease of a call."""
 _BROUGHT_IN_AT = hour(12, tzinfo=UTC)
 _POLICY = Policy(rounds=())
 """One round of calls, so that a worker is one callback, as in the figures of the year."""
@@ -121,6 +124,8 @@ class _Run:
         self._tell = tell
         self._stop = stop
         self._quiet_since: float | None = None
+        self._told_at = float("-inf")
+        self._last = (time.monotonic(), "")
         self.brought_in = 0
         self.stops = 0
 
@@ -136,17 +141,28 @@ class _Run:
             view = self._look(now)
             if not left and view.is_over:
                 return True
+            self._check(view)
             coming = [each for each in (view.next_at, left[-1].at if left else None) if each]
             if self._is_quiet(view) and coming:
-                self._move(now, min(coming))
+                self._move(now, min(coming), view.not_beyond)
         return False
 
     def _look(self, now: datetime) -> timekeeper.View:
         with self._stage.service.database.read() as connection:
             view = timekeeper.look(connection, now)
-        done = self.brought_in - view.open_callbacks - view.open_attempts
-        self._tell(Progress(self.brought_in, max(0, done), self._size.workers, now))
+        if time.monotonic() - self._told_at >= _TELL_SECONDS:
+            self._told_at = time.monotonic()
+            done = self.brought_in - view.open_callbacks - view.open_attempts
+            self._tell(Progress(self.brought_in, max(0, done), self._size.workers, now))
         return view
+
+    def _check(self, view: timekeeper.View) -> None:
+        """Raise :class:`ConfigurationError` if a part has ended, or nothing goes on any more."""
+        standing = f"{self.stops} {self.brought_in} {view}"
+        if standing != self._last[1]:
+            self._last = (time.monotonic(), standing)
+        elif time.monotonic() - self._last[0] > _STUCK_SECONDS:
+            raise ConfigurationError(f"nothing goes on any more; see the logs in {self._stage.folder}")
 
     def _is_quiet(self, view: timekeeper.View) -> bool:
         """Whether nothing has been under way for long enough."""
@@ -156,11 +172,12 @@ class _Run:
         self._quiet_since = self._quiet_since or time.monotonic()
         return time.monotonic() - self._quiet_since >= _QUIET_SECONDS
 
-    def _move(self, now: datetime, to: datetime) -> None:
+    def _move(self, now: datetime, to: datetime, not_beyond: datetime | None) -> None:
         by = timekeeper.later(to, STEP) - now
-        if by > timedelta():
-            advance_clock(self._stage.service, by)
-            self.stops += 1
+        if by <= timedelta() or (not_beyond is not None and now + by > not_beyond):
+            return
+        advance_clock(self._stage.service, by)
+        self.stops += 1
         self._quiet_since = None
 
 
