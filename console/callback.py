@@ -14,8 +14,9 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, select
 
-from bot.callbacks import moves, overview
+from bot.callbacks import moves, overview, reminders
 from bot.callbacks.moves import Proposal
+from bot.callbacks.reminders import Told
 from bot.callbacks.states import CallbackState
 from bot.errors import InputError, NotFound
 from bot.service import Service
@@ -36,6 +37,8 @@ class _Page:
     last: AnyRow | None
     """The last move, if it can be taken back."""
     mover: str
+    told: list[Told]
+    """Texts before its calls."""
     typed: str = ""
     error: str = ""
     proposal: Proposal | None = None
@@ -126,7 +129,8 @@ def _read(
     tried = select(_attempt).where(_attempt.c.callback_id == callback_id).order_by(_attempt.c.n)
     attempts = list(connection.execute(tried).all())
     last = moves.latest(connection, callback)
-    return _Page(callback, attempts, last, _mover(connection, last), typed, error, proposal)
+    told = reminders.of(connection, [callback_id]).get(callback_id, [])
+    return _Page(callback, attempts, last, _mover(connection, last), told, typed, error, proposal)
 
 
 def _mover(connection: Connection, last: AnyRow | None) -> str:

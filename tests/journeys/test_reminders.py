@@ -14,6 +14,7 @@ from bot.callbacks.policy import Policy, from_mapping
 from bot.callbacks.states import CallbackState
 from bot.storage import tables
 from bot.storage.tables import table
+from tests.journeys.test_callback import add_supervisor, sign_in
 from tests.journeys.test_hotline import write
 from tests.journeys.test_pickup import telling_words
 from tests.journeys.world import BEGIN, Worker, World
@@ -247,6 +248,21 @@ def test_stop_after_the_text_was_claimed_keeps_it_back(sqlite_world: World) -> N
     world.work(work)
     world.run()
     assert not any("Kami akan menelepon Anda kira-kira" in text for text in told(world))
+
+
+def test_supervisor_sees_that_she_was_told_and_never_where(sqlite_world: World) -> None:
+    world = sqlite_world
+    secret = add_supervisor(world)
+    world.interviewed(SITI, audit_date=DAY)
+    visitor = world.app.test_client()
+    sign_in(visitor, secret)
+    page = f"/console/callbacks/{world.callback()['id']}"
+    assert "Text before it" in visitor.get(page).text
+    until(world, "16:00:00")
+    after = visitor.get(page).text
+    assert "Text before it" not in after
+    assert "Sent" in after
+    assert SITI.number not in after
 
 
 # --- never twice ------------------------------------------------------------------------------------

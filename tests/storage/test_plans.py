@@ -37,6 +37,7 @@ GROWING = (
         "media",
         "leftover",
         "recording",
+        "reminder",
     ),
     *("audit", "incident", "access_log", "transfer", "tally", "attachment"),
 )
@@ -142,6 +143,19 @@ def test_no_statement_of_the_hot_paths_reads_a_whole_table(heard: tuple[World, S
     world, statements = heard
     assert len(statements) > 100
     assert scans(world.service.database, statements) == []
+
+
+def test_no_statement_of_texts_before_calls_reads_a_whole_table(world: World) -> None:
+    with listening(world.service.database.engine) as statements:
+        world.interviewed(Worker(number="+6281200000001", reminder="yes"), audit_date="2026-02-26")
+        world.at("2026-03-03T16:00:00+07:00")
+        world.run()
+        world.network.text("+6281200000001", "NO TEXT")
+        world.network.idle()
+        world.run()
+    assert len(world.rows(tables.Reminder)) == 1
+    ours = {statement: given for statement, given in statements.items() if _is_ours(statement)}
+    assert scans(world.service.database, ours) == []
 
 
 def test_a_stopped_worker_is_not_planned_anew_whoever_else_is_known(sqlite_world: World) -> None:
