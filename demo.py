@@ -74,6 +74,8 @@ class Person:
     preferred_time: str
     pass_word: str
     role: str = "interviewed"
+    reminder: str = ""
+    """Whether she agreed to a text before the call."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ VISITS = (
         *("A-101", "Northwind Apparel", "Kencana Group", "Kencana Garment", "ID", "West Java", "apparel", 6),
         people=(
             Person("Siti", "+6281200000001", "id", "Asia/Jakarta", ALWAYS, "4711"),
-            Person("Dewi", "+6281200000002", "id", "Asia/Jakarta", "evening", "2580"),
+            Person("Dewi", "+6281200000002", "id", "Asia/Jakarta", "evening", "2580", reminder="yes"),
             Person("Budi", "+6281200000003", "id", "Asia/Jakarta", "weekend;night", "1357"),
             Person("Rina", "+6281200000004", "id", "Asia/Jakarta", "lunch", "9090", "comparison"),
         ),
@@ -106,7 +108,7 @@ VISITS = (
         people=(
             Person("Thiri", "+959450000001", "my", "Asia/Yangon", ALWAYS, "3141"),
             Person("Aung", "+959450000002", "my", "Asia/Yangon", "sun_morning;evening", "2718"),
-            Person("Su", "+959450000003", "my", "Asia/Yangon", "weekday_evening", "1618"),
+            Person("Su", "+959450000003", "my", "Asia/Yangon", "weekday_evening", "1618", reminder="yes"),
         ),
     ),
     Visit(
@@ -114,7 +116,7 @@ VISITS = (
         people=(
             Person("Grace", "+18765550123", "en", "America/Jamaica", ALWAYS, "8642"),
             Person("Marlon", "+18765550124", "en", "America/Jamaica", "evening;night", "7531"),
-            Person("Keisha", "+18765550125", "en", "America/Jamaica", "afternoon", "9753"),
+            Person("Keisha", "+18765550125", "en", "America/Jamaica", "afternoon", "9753", reminder="yes"),
         ),
     ),
     Visit(
@@ -273,6 +275,7 @@ def _sample(now: datetime) -> io.BytesIO:
     columns = (
         *("audit_ref", "client", "supplier", "factory", "country", "region", "industry", "audit_date"),
         *("phone", "language", "preferred_time", "timezone", "channel", "pass_word", "alias", "role"),
+        "reminder",
     )
     text = io.StringIO(newline="")
     rows = csv.writer(text)
@@ -286,6 +289,7 @@ def _sample(now: datetime) -> io.BytesIO:
                     *(visit.country, visit.region, visit.industry, day.isoformat()),
                     *(person.number, person.language, person.preferred_time, person.timezone),
                     *("voice", person.pass_word, person.name, person.role),
+                    person.reminder,
                 )
             )
     return io.BytesIO(text.getvalue().encode())
