@@ -315,10 +315,10 @@ def quantile(classes: Mapping[str, int], limits: Sequence[int], part: float) -> 
 def survival(over: Mapping[str, int], still: Mapping[str, int], limits: Sequence[int]) -> float | None:
     """Within how many seconds half of all come to their end, heeding those that have not yet: the median of the
     life-table form of the Kaplan-Meier estimate. ``over`` are the times of those that ended, ``still`` the present
-    ages of the others, both by class. Infinite if half have not ended within any class, None of nothing."""
-    left: float = sum(over.values()) + sum(still.values())
-    if not left:
+    ages of the others, both by class. Infinite if half have not ended within any class, None if none has ended."""
+    if not sum(over.values()):
         return None
+    left: float = sum(over.values()) + sum(still.values())
     surviving = 1.0
     for limit in limits:
         ended, open_yet = over.get(str(limit), 0), still.get(str(limit), 0)

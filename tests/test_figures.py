@@ -93,7 +93,7 @@ def test_nothing_makes_no_figure() -> None:
     assert {*rates, line.wait.median, line.talk} == {None}
     assert {cases.substantiation, cases.gap, cases.reopening, cases.per_100_completes} == {None}
     assert cases.retaliation == figures.Share(0, 0, None, None, None)
-    assert figures.survival({}, {}, SPANS) is None
+    assert figures.survival({}, {"3600": 3}, SPANS) is None
 
 
 # --- shares and times -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import folding, metrics, tally, tick, watch
 from bot.callbacks.claim import UNSETTLED
+from bot.cases import counted as counted_cases
 from bot.ids import new_id
 from bot.service import Service
 from bot.storage import tables
@@ -50,11 +51,19 @@ def test_a_callback_that_is_made_is_counted_once_with_all_that_became_of_it(worl
     assert sums(world, What.DIALLED) == {"inside": 1}
     assert sums(world, What.HEARD) == {"answered": 1, "safe": 1, "began": 1, "finished": 1}
     assert sums(world, What.MISSED) == {}
+    assert sums(world, What.WORKER) == {"called": 1, "completed": 1, "retaliation": 1}
+    assert sums(world, What.GRIEVANCE)["callback"] >= 1
+    assert sums(world, What.CASE) == {}
     told = metrics.text(world.service).decode()
     (client,) = world.rows(tables.Client)
     assert f'voiceback_attempts_total{{client="{client.id}",disposition="completed"}} 1.0' in told
     assert f'voiceback_dials_total{{client="{client.id}",window="inside"}} 1.0' in told
+    assert f'voiceback_workers_total{{client="{client.id}",stage="completed"}} 1.0' in told
+    assert "retaliation" not in told
     assert "Brand A" not in told
+    world.pass_time(timedelta(minutes=11))
+    counted(world)
+    assert sums(world, What.CASE) == {"opened": 1}
 
 
 def test_a_window_that_goes_by_without_a_ring_is_a_broken_promise_and_is_counted_once(world: World) -> None:
@@ -76,6 +85,7 @@ def test_clocks_that_count_together_count_once(world: World) -> None:
         list(pool.map(lambda _: folding.fold(world.service), range(4)))
     assert sums(world, What.ATTEMPT) == {"no_answer": 40}
     assert sums(world, What.DIALLED) == {"inside": 40}
+    assert sums(world, What.WORKER) == {"called": 1}
     assert {each.client_id for each in world.rows(tables.Tally)} == {NO_CLIENT}
 
 
@@ -151,6 +161,91 @@ def planted(service: Service, attempts: int) -> str:
     return callback
 
 
+# --- the line and the cases -----------------------------------------------------------------------
+
+
+def waited(service: Service, *, wait: float, talk: float | None, wrap: float | None, outcome: str) -> None:
+    """A caller who was in the line, and is not any more. Times are seconds."""
+    now, conversation = service.clock.now(), new_id()
+    ended = now + timedelta(seconds=wait + (talk or 0))
+    with service.database.write() as connection:
+        connection.execute(
+            insert(table(tables.Conversation)).values(
+                id=conversation,
+                channel="voice",
+                line="+15005550006",
+                flow="hotline",
+                revision="r1",
+                language="en",
+                state="ended",
+                session_sealed=b"x",
+                sprint=new_id(),
+                started_at=now,
+                updated_at=now,
+            )
+        )
+        connection.execute(
+            insert(table(tables.Transfer)).values(
+                id=new_id(),
+                conversation_id=conversation,
+                language="en",
+                state="ended",
+                outcome=outcome,
+                ring=1,
+                lease_until=now,
+                waiting_since=now,
+                answered_at=None if talk is None else now + timedelta(seconds=wait),
+                ended_at=ended,
+                wrapped_up_at=None if wrap is None else ended + timedelta(seconds=wrap),
+            )
+        )
+
+
+def test_callers_of_the_line_are_counted_once_when_nothing_more_will_be_known(world: World) -> None:
+    waited(world.service, wait=12, talk=100, wrap=30, outcome="talked")
+    waited(world.service, wait=25, talk=50, wrap=None, outcome="gone")
+    waited(world.service, wait=3, talk=None, wrap=None, outcome="gone")
+    waited(world.service, wait=60, talk=None, wrap=None, outcome="gone")
+    waited(world.service, wait=0, talk=None, wrap=None, outcome="nobody")
+    world.pass_time(timedelta(minutes=5))
+    for _ in range(2):
+        folding.fold(world.service)
+    assert sums(world, What.LINE) == {"talked": 1, "wrapped": 1, "gone": 1, "gone_at_once": 1, "nobody": 1}
+    # The talk that nobody wrapped up is counted when nobody can any more.
+    world.pass_time(timedelta(hours=9))
+    for _ in range(2):
+        folding.fold(world.service)
+    assert sums(world, What.LINE)["talked"] == 2
+    assert sums(world, What.LINE_WAIT) == {"20": 1, "30": 1}
+    assert sums(world, What.LINE_SECONDS) == {"wait": 37, "talk": 150, "wrap": 30}
+    told = metrics.text(world.service).decode()
+    assert 'voiceback_line_callers_total{outcome="talked"} 2.0' in told
+    assert 'voiceback_line_wait_seconds_bucket{le="20.0"} 1.0' in told
+    assert "voiceback_line_talk_seconds_total 150.0" in told
+
+
+def test_cases_are_told_in_fives_and_of_days_that_are_over(sqlite_world: World) -> None:
+    today = sqlite_world.clock.now().date()
+    yesterday = today - timedelta(days=1)
+    counts = {
+        (yesterday, "one", What.CASE.value, "opened"): 4,
+        (yesterday, "two", What.CASE.value, "opened"): 3,
+        (today, "two", What.CASE.value, "opened"): 90,
+        (yesterday, "one", What.CASE.value, "withdrawn"): 50,
+        (yesterday, "one", What.CASE_REVIEW.value, "3600"): 5,
+        (yesterday, "one", What.CASE_REPLY.value, "3600"): 4,
+        (yesterday, "one", What.CASE_CLOCK.value, "review kept"): 9,
+    }
+    with sqlite_world.service.database.write() as connection:
+        tally.add(connection, Counter(counts))
+    told = metrics.text(sqlite_world.service).decode()
+    assert 'voiceback_cases_total{event="opened"} 5.0' in told
+    assert 'voiceback_case_clocks_total{clock="review",end="kept"} 5.0' in told
+    assert 'voiceback_case_seconds{quantile="0.5",to="review"} 3600.0' in told
+    assert 'to="reply"' not in told
+    assert "withdrawn" not in told
+
+
 # --- plans of the database ---------------------------------------------------------------------------
 
 
@@ -166,6 +261,9 @@ def plan(connection: Connection, statement: str) -> str:
         ("attempt", folding._ATTEMPTS, "attempt_untallied"),
         ("callback", folding._CALLBACKS, "callback_untallied"),
         ("trouble", folding._TROUBLES, "trouble_untallied"),
+        ("transfer", folding._TRANSFERS, "transfer_untallied"),
+        ("case_event", counted_cases.ripe(datetime(2026, 3, 2, tzinfo=UTC)), "case_event_untallied"),
+        ("grievance", counted_cases.GRIEVANCES, "grievance_untallied"),
         ("callback", watch._SCHEDULED, "callback_due"),
         ("attempt", UNSETTLED, "attempt_open"),
         ("recording", watch._to_fetch(table(tables.RecordingRow)), "recording_due"),

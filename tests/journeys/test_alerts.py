@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 import requests
+from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from bot import pace, staff, tick
+from bot import alerts, health, incidents, pace, staff, tick, troubles
 from bot.clock import wall_time
+from bot.incidents import IncidentKind
 from bot.staff import Role
 from bot.storage import tables
-from tests.journeys.test_callback import Mailbox, mailbox  # noqa: F401 - a fixture
+from channels import doctor
+from tests.journeys.test_callback import Mailbox, mailbox, sign_in  # noqa: F401 - a fixture
 from tests.journeys.world import Worker, World
 
 PASSWORD = "correct horse battery staple"
@@ -81,6 +85,24 @@ def test_administrators_are_told_of_a_stopped_clock_past_the_outbox(
     assert b"clock" not in letter
 
 
+def test_doctor_readiness_and_the_alarm_agree_when_the_clock_has_stopped(watched: World) -> None:
+    def told() -> tuple[bool, bool]:
+        """Whether doctor and readiness complain."""
+        ready = {check.name: check.ok for check in health.checks(watched.service)}
+        return any(finding.subject == "clock" for finding in doctor._health(watched.service)), not ready[
+            "clock"
+        ]
+
+    assert told() == (True, True)
+    tick.alive(watched.service, tick.CLOCK)
+    watched.pass_time(alerts.CLOCK_STOPPED - timedelta(seconds=20))
+    assert (told(), alerts.clock_stopped(watched.service)) == ((False, False), False)
+    watched.pass_time(timedelta(seconds=30))
+    assert (told(), alerts.clock_stopped(watched.service)) == ((True, True), True)
+    (finding,) = [each for each in doctor._health(watched.service) if each.subject == "clock"]
+    assert re.search(r"has not beaten for \d+ s: `voiceback work`", finding.message)
+
+
 def test_a_service_whose_clock_never_ran_is_not_stopped(watched: World) -> None:
     requests.get(watched.url + "/readyz", timeout=10)
     assert alarms(watched) == set()
@@ -109,6 +131,53 @@ def shut(world: World) -> None:
     """Twilio wants to be left alone for a while."""
     with world.service.database.write() as connection:
         pace.close(connection, pace.CALLS, wall_time() + timedelta(minutes=4))
+
+
+def test_dials_that_get_later_and_later_raise_an_alarm_before_they_are_too_late(watched: World) -> None:
+    an_hour = watched.service.settings.model_copy(update={"alert_late_minutes": 60})
+    object.__setattr__(watched.service, "settings", an_hour)
+    watched.interviewed(*FIVE)
+    watched.at(EVENING)
+    pace.make(watched.service.database, pace.CALLS, watched.clock.now())
+    raised = []
+    for _ in range(7):
+        shut(watched)
+        look(watched, timedelta(minutes=3))
+        raised.append(bool(alarms(watched)))
+    # There is no quarter of an hour to compare with before the sixth.
+    assert raised == [False] * 5 + [True] * 2
+    assert (alarms(watched), told(watched)) == ({("lateness", "callbacks")}, 1)
+    watched.pass_time(timedelta(minutes=5))
+    watched.rest()
+    look(watched, timedelta(minutes=6))
+    assert (alarms(watched), told(watched)) == (set(), 1)
+
+
+def test_what_is_over_is_listed_as_recovered_for_a_day(watched: World) -> None:
+    with watched.service.database.write() as connection:
+        incidents.begin(connection, IncidentKind.LATENESS, "callbacks", watched.clock.now())
+    visitor = watched.app.test_client()
+    sign_in(visitor, secret_of(watched, "supervisor"))
+    assert "Recovered within a day" not in operations(visitor)
+    look(watched, timedelta(minutes=6))
+    assert alarms(watched) == set()
+    page = operations(visitor)
+    recovered = page.partition("Recovered within a day")[2]
+    assert "Lateness <code>callbacks</code>" in recovered
+    assert "Nothing needs to be looked at." in page
+    watched.clock.advance(timedelta(hours=25))
+    assert "Recovered within a day" not in operations(visitor)
+
+
+def secret_of(world: World, name: str) -> str:
+    """Somebody who may look at operations; gives the secret of her one-time passwords."""
+    service = world.service
+    return staff.add(service.database, service.sealer, service.clock, name, PASSWORD, [Role.ADMIN])
+
+
+def operations(visitor: FlaskClient) -> str:
+    """The page of operations."""
+    return visitor.get("/console/operations").text
 
 
 # --- numbers and providers ------------------------------------------------------------------------
@@ -147,6 +216,17 @@ def test_a_number_that_may_not_send_is_told_at_the_first_text(watched: World) ->
     assert alarms(watched) == {("number_blocked", "sms ID 21606")}
     assert told(watched) == 1
     assert "77788899" not in str(watched.rows(tables.Trouble)) + str(watched.rows(tables.Incident))
+
+
+@pytest.mark.parametrize(("missing", "found"), [(1, set()), (0, {("number_blocked", "sms ID 30007")})])
+def test_one_filtered_text_is_no_blocked_number_and_many_are(
+    watched: World, missing: int, found: set[tuple[str, str]]
+) -> None:
+    with watched.service.database.write() as connection:
+        for _ in range(watched.service.settings.alert_refused - missing):
+            troubles.note(connection, "sms", "ID", "30007", "", watched.clock.now())
+    look(watched)
+    assert alarms(watched) == found
 
 
 def test_a_text_that_the_worker_blocked_is_no_alarm(watched: World) -> None:
