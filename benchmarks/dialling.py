@@ -13,12 +13,11 @@ from statistics import median
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 
-from benchmarks import report, whole
+from benchmarks import report, size, whole
 from benchmarks.databases import prepared
 from benchmarks.drain import Round, nothing, wait_for
 from benchmarks.filling import PLANNED, fill
 from benchmarks.serving import ROOT
-from benchmarks.size import claim_times, make_due
 from benchmarks.workers import service_of, settings_of
 from bot import queue
 from bot.ids import new_id
@@ -52,7 +51,7 @@ def claims(kind: str, count: int, rounds: int) -> list[float]:
         service = service_of(settings_of(ground, ROOT / "flows"))
         try:
             fill(service, 0, count * PLANNED)
-            return [count / spent for spent in claim_times(service, count, rounds)]
+            return [count / each.lasted for each in size.claims(service, count, rounds, size.Meter(None))]
         finally:
             service.database.dispose()
 
@@ -114,10 +113,10 @@ def _beside(at: Station, version: str, count: int, rounds: int, claims: list[flo
 def _dials(at: Station, count: int) -> Round:
     before, began, since = whole.spent(at), time.perf_counter(), new_id()
     asked_before = at.network.get("/sim/tally")["calls"]
-    make_due(at.service, count)
-    wait_for(lambda: _asked(at, since) == count)
+    size.make_due(at.service, count)
+    wait_for(lambda: _asked(at, since) == count, count)
     seconds = time.perf_counter() - began
-    wait_for(lambda: _settled(at, since) == count)
+    wait_for(lambda: _settled(at, since) == count, count)
     done = Round(count, seconds, whole.spent(at).since(before))
     tally = at.network.get("/sim/tally")
     assert tally["calls"] - asked_before == count, "not every callback was dialled once"

@@ -176,7 +176,7 @@ def nothing(at: Station, jobs: Queue, count: int) -> Round:
     before, began = whole.spent(at), time.perf_counter()
     for _ in range(count):
         queue.enqueue(jobs, NOTHING, new_id(), timeout=60)
-    wait_for(lambda: jobs.count == 0 and started.count == 0)
+    wait_for(lambda: jobs.count == 0 and started.count == 0, count)
     return Round(count, time.perf_counter() - began, whole.spent(at).since(before))
 
 
@@ -187,9 +187,9 @@ def _open(at: Station) -> int:
         return int(connection.execute(count).scalar_one())
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Look again and again until it is so. Raises AssertionError after a minute."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def wait_for(condition: Callable[[], bool], count: int = 0) -> None:
+    """Look again and again until it is so. Raises AssertionError after a minute, and a second more for each of ``count``."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS + count
     while not condition():
         assert time.monotonic() < deadline, "it did not come to an end"
         time.sleep(_LOOK_SECONDS)
