@@ -34,7 +34,7 @@ from bot.flow import phrases
 from bot.flow.catalog import Catalogs
 from bot.flow.events import ConsentScope
 from bot.ids import new_id
-from bot.messages import Channel
+from bot.messages import Channel, DeliveryStatus
 from bot.outbox import BEFORE_CALL, queue_row
 from bot.privacy.seal import Sealer
 from bot.service import Service
@@ -232,6 +232,8 @@ def _put_in(
         return 0
     if _is_told(connection, callback_id, known.row.due_at) or _is_talking(connection, known.row.address_id):
         return 0
+    if _takes_no_text(connection, callback_id):
+        return 0
     _write(connection, sealer, catalogs, known.row, now)
     tally.reminded(connection, known.row.client_id, now)
     return 1
@@ -265,6 +267,19 @@ def _is_told(connection: Connection, callback_id: str, call_at: datetime) -> boo
         _reminder.c.callback_id == callback_id, _reminder.c.call_at == call_at
     )
     return connection.execute(told).first() is not None
+
+
+def _takes_no_text(connection: Connection, callback_id: str) -> bool:
+    """Whether an earlier text of this callback was lost for good, as on a telephone that takes calls only."""
+    lost = (
+        select(_reminder.c.id)
+        .join(_message, _message.c.id == _reminder.c.message_id)
+        .where(
+            _reminder.c.callback_id == callback_id,
+            _message.c.status.in_((DeliveryStatus.FAILED, DeliveryStatus.UNDELIVERED)),
+        )
+    )
+    return connection.execute(lost.limit(1)).first() is not None
 
 
 def _is_talking(connection: Connection, address_id: str) -> bool:

@@ -200,6 +200,7 @@ def test_where_the_zone_stays_open_it_is_asked_for() -> None:
         ("pass_word", "12ab", "pass_word_format"),
         ("role", "manager", "unknown_role"),
         ("consent", "perhaps", "consent_format"),
+        ("reminder", "perhaps", "reminder_format"),
         ("factory", '=HYPERLINK("http://x","y")', "formula"),
         ("alias", "@SUM(A1)", "formula"),
         ("client", "+cmd", "formula"),

@@ -149,6 +149,18 @@ def test_later_upload_may_add_that_she_agreed_and_take_it_back(sqlite_world: Wor
     assert remind_at(world) is None
 
 
+def test_phone_that_takes_no_texts_is_written_to_once(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(reminder="yes", script="no-answer"), audit_date=DAY)
+    world.network.post("/sim/errors", number=SITI.number, message=30006)
+    until(world, "16:00:00")
+    until(world, "18:00:00")
+    world.at("2026-03-04T16:00:00+07:00")
+    world.run()
+    assert len(world.rows(tables.Reminder)) == 1
+    assert world.callback()["due_at"] == "2026-03-04T11:00:00+00:00"
+
+
 # --- asked on the hotline ---------------------------------------------------------------------------
 
 
