@@ -11,10 +11,13 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
-from bot.messages import Attention
+from bot import contacts
+from bot.messages import Address, AddressKind, Attention, Channel
 from bot.settings import Settings
 from bot.storage import tables
+from bot.storage.tables import table
 from channels import mime
 from channels.base import registry
 from channels.email import ANSWERS_PER_DAY
@@ -30,6 +33,7 @@ from tests.channels.post import (
     letter,
     reply,
 )
+from tests.journeys.world import Worker as Siti
 from tests.journeys.world import World
 
 REPORT = "The boss hit me yesterday in the factory and nobody helped me."
@@ -668,3 +672,41 @@ def test_an_answer_to_an_old_mail_brings_a_talk_back_that_went_elsewhere(
     assert (conversation.state, conversation.channel) == ("open", "email")
     assert len(office.to(WORKER)) == mails + 1
     assert "Is it safe to write here now" in last(office).text
+
+
+# --- another time ---------------------------------------------------------------------------------------
+
+
+def known_by_mail(world: World, pass_word: str) -> None:
+    """A worker who is to be called, and whose mailbox this is by her own act."""
+    world.interviewed(Siti(channel="voice" if pass_word else "sms", pass_word=pass_word))
+    (callback,) = world.rows(tables.Callback)
+    now = world.clock.now()
+    with world.service.database.write() as connection:
+        box = contacts.remember(connection, world.service.sealer, Address(AddressKind.EMAIL, WORKER), now)
+        contacts.join(connection, callback.contact_id, box.id, contacts.How.CODE, now)
+        if not pass_word:
+            moved = {"address_id": box.id, "channel": Channel.EMAIL}
+            connection.execute(update(table(tables.Callback)).values(**moved))
+
+
+def test_a_time_by_mail_moves_the_callback_behind_her_code(post_world: World, office: PostOffice) -> None:
+    known_by_mail(post_world, "4711")
+    take(post_world, letter("Sunday evening\n\nBest regards\nSiti"))
+    assert "Please write your code" in last(office).text
+    take(post_world, reply(last(office), "4711"))
+    assert "Sun, Mar 8, 18:00–21:00" in last(office).text
+    take(post_world, reply(last(office), "yes"))
+    assert (post_world.callback()["state"], post_world.callback()["preference"]) == (
+        "scheduled",
+        "sun_evening",
+    )
+
+
+def test_without_a_code_a_new_mail_moves_nothing_because_anybody_can_write_any_sender(
+    post_world: World, office: PostOffice
+) -> None:
+    known_by_mail(post_world, "")
+    take(post_world, letter("Sunday evening"))
+    assert [conversation.flow for conversation in conversations(post_world)] == ["hotline"]
+    assert post_world.callback()["preference"] == "evening"

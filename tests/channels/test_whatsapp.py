@@ -9,8 +9,8 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from bot import waiting
-from bot.messages import Channel, Option, Prompt, Reveal
+from bot import contacts, waiting
+from bot.messages import Address, AddressKind, Channel, Option, Prompt, Reveal
 from bot.settings import Settings, Templates
 from bot.steps import Place
 from bot.storage import tables
@@ -20,6 +20,7 @@ from channels.whatsapp import WhatsApp
 from simulator.records import account_of
 from tests.journeys.test_handoff import answer
 from tests.journeys.world import ACCOUNT, HOTLINE, NOTICE, TOKEN, Json, World, Worlds, forget_doors
+from tests.journeys.world import Worker as Registered
 
 WORKER = "+6281200000031"
 FRIEND = "+6281200000032"
@@ -664,3 +665,17 @@ def test_the_channel_is_off_without_its_setting(sqlite_world: World) -> None:
     answered = sqlite_world.signed("/channels/whatsapp", {"MessageSid": "SM1"})
     assert answered.status_code == 404
     assert Channel.WHATSAPP not in {row.channel for row in sqlite_world.rows(tables.Message)}
+
+
+def test_later_in_the_app_moves_the_call_that_waits_for_her(sqlite_whatsapp: World) -> None:
+    world = sqlite_whatsapp
+    world.interviewed(Registered(WORKER))
+    (callback,) = world.rows(tables.Callback)
+    app, now = Address(AddressKind.WHATSAPP, WORKER), world.clock.now()
+    with world.service.database.write() as connection:
+        known = contacts.remember(connection, world.service.sealer, app, now)
+        contacts.join(connection, callback.contact_id, known.id, contacts.How.CODE, now)
+    told = write(world, "later", "4711", "Sunday evening", "1")
+    assert told[-1] == "Thank you. Goodbye."
+    assert [(each["preference"], each["channel"]) for each in world.callbacks()] == [("sun_evening", "voice")]
+    assert {row.flow for row in world.rows(tables.Conversation)} == {"callback"}
