@@ -127,6 +127,10 @@ def test_every_page_fits_a_telephone(
     for place in places:
         page.goto(site + place)
         assert overflow(page) == 0, place
+    page.goto(f"{site}/watch")
+    # As in a language that is written from right to left.
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    assert overflow(page) == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import insert, update
 
 from bot import figures, tally, watch
 from bot.callbacks.states import Disposition
+from bot.cases.lifecycle import Severity
 from bot.clock import FrozenClock
 from bot.rates import Cases
 from bot.service import Service
@@ -18,6 +20,7 @@ from bot.storage import tables
 from bot.storage.tables import table
 from bot.tally import Count, What
 from console import charts
+from tests.cases.planting import plant
 from tests.console.conftest import Age, SignedIn
 from tests.test_tally import planted
 
@@ -70,6 +73,50 @@ def test_looking_again_and_again_keeps_no_session_alive(signed_in: SignedIn, age
     assert visitor.get("/console/watch?watching=1").status_code == 200
     age(seen=timedelta(minutes=31))
     assert visitor.get("/console/watch?watching=1").status_code == 303
+
+
+def test_cases_are_for_those_who_may_read_them(service: Service, signed_in: SignedIn) -> None:
+    now = service.clock.now()
+    plant(service.database, service.sealer, now - timedelta(hours=2), severity=Severity.S1)
+    seen = signed_in(Role.SUPERVISOR).get("/console/watch").text
+    row = re.search(r'<a href="/console/cases\?severity=S1">S1</a>.*?</tr>', seen, re.DOTALL)
+    assert row
+    assert re.findall(r">(\d+)<", row[0]) == ["1", "1", "0", "0", "0"]
+    assert "retaliation" in seen
+    told = signed_in(Role.ADMIN).get("/console/watch").text
+    assert "Callers and agents" in told
+    assert not any(word in told for word in ("retaliation", "S1", "Substantiated", "Open now"))
+
+
+def test_the_line_and_the_cases_of_a_period_are_shown_with_their_times(
+    service: Service, frozen_clock: FrozenClock, signed_in: SignedIn
+) -> None:
+    today = frozen_clock.now().date()
+    earlier = today - timedelta(days=20)
+    counts = {
+        (today, What.LINE, "talked"): 3,
+        (today, What.LINE, "gone"): 1,
+        (today, What.LINE_WAIT, "10"): 2,
+        (today, What.LINE_WAIT, "90"): 1,
+        (today, What.LINE_SECONDS, "talk"): 375,
+        (earlier, What.CASE, "opened"): 7,
+        (earlier, What.CASE_CLOSE, str(7 * 86400)): 4,
+        (earlier - timedelta(days=20), What.CASE, "opened"): 2,
+    }
+    with service.database.write() as connection:
+        summed = {(day, "-", what.value, code): number for (day, what, code), number in counts.items()}
+        tally.add(connection, Counter(summed))
+    page = re.sub(
+        r"</?bdi>|<span class=.unseen.>.*?</span>", "", signed_in(Role.SUPERVISOR).get("/console/watch").text
+    )
+    assert '<th scope="row">Asked for a person</th><td>4</td><td>4</td>' in page
+    assert '<th scope="row">Answer rate</th><td>75.0%</td><td>75.0%</td>' in page
+    assert '<th scope="row">Taken within 20 s</th><td>50.0%</td><td>50.0%</td>' in page
+    assert '<th scope="row">Wait, at most</th><td>10 s / 90 s</td><td>10 s / 90 s</td>' in page
+    assert '<th scope="row">Talk, average</th><td>2:05</td><td>2:05</td>' in page
+    assert '<th scope="row">Opened</th><td>7</td><td>9</td>' in page
+    assert '<th scope="row">Closed, at most</th><td>7 d / 7 d</td><td>7 d / 7 d</td>' in page
+    assert '<th scope="row">Half of all, open ones too, closed within</th><td></td><td>7 d</td>' in page
 
 
 def test_the_week_is_shown_beside_the_day(
