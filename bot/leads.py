@@ -66,7 +66,7 @@ def match(database: Database, now: datetime, wall: datetime, limits: Limits) -> 
     with database.write() as connection:
         pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
         free = agents.free(connection, wall)
-        allowed = free_slots(connection, limits.slots) - _on_their_way(connection)
+        allowed = free_slots(connection, limits.slots, now) - _on_their_way(connection)
         rung: list[str] = []
         for agent_id, spoken in free.items():
             due = _due_for(connection, spoken, now) if len(rung) < allowed else None

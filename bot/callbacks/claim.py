@@ -49,6 +49,14 @@ UNSETTLED: ColumnElement[bool] = _attempt.c.state != literal_column("'settled'")
 """Said in so many words by every statement that looks for attempts under way: only then is their index used."""
 SCHEDULED: ColumnElement[bool] = _callback.c.state == literal_column("'scheduled'")
 """The same for callbacks that wait for their time."""
+HANGING_UP: ColumnElement[bool] = and_(
+    _attempt.c.state == literal_column("'settled'"),
+    _attempt.c.ended_at.is_(None),
+    _attempt.c.call_id.is_not(None),
+)
+"""Calls that are settled and of which the provider has not said yet that they are over; likewise for its index."""
+GOODBYE = timedelta(minutes=2)
+"""How long they count as under way."""
 MOST_WRITTEN = 200
 """Callbacks in writing that are begun at once, at most."""
 
@@ -98,7 +106,7 @@ def claim_due(database: Database, now: datetime, wall: datetime, limits: Limits)
         claimed = []
         if Channel.VOICE in limits.channels:
             room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
-            allowed = min(room.count, free_slots(connection, limits.slots)) if room.count else 0
+            allowed = min(room.count, free_slots(connection, limits.slots, now)) if room.count else 0
             theirs = modes.not_for_system(connection, now)
             claimed = _claim(connection, now, allowed, [Channel.VOICE], None if theirs is None else ~theirs)
             pace.use(connection, room, len(claimed))
@@ -113,7 +121,7 @@ def claim_led(
     attempt by callback. What is not given may not be dialled (now).
     """
     room = pace.room(connection, pace.CALLS, limits.calls_per_second, wall)
-    allowed = min(room.count, free_slots(connection, limits.slots)) if room.count else 0
+    allowed = min(room.count, free_slots(connection, limits.slots, now)) if room.count else 0
     claimed = _claim(connection, now, allowed, [Channel.VOICE], _callback.c.id.in_(callback_ids))
     pace.use(connection, room, len(claimed))
     return {str(each["callback_id"]): str(each["id"]) for each in _begin(connection, claimed, now, wall)}
@@ -171,11 +179,16 @@ def _anything_due(connection: Connection, now: datetime, limits: Limits) -> bool
     return connection.execute(due.limit(1)).first() is not None
 
 
-def free_slots(connection: Connection, slots: int) -> int:
-    """How many calls may still be under way beside those that are."""
-    under_way = connection.execute(
-        select(func.count()).select_from(_attempt).where(UNSETTLED, _attempt.c.channel == Channel.VOICE)
-    ).scalar_one()
+def free_slots(connection: Connection, slots: int, now: datetime) -> int:
+    """How many calls may still be under way beside those that are.
+
+    A talk is settled when its flow ends; its call goes on until the goodbye is said. If the provider does not tell
+    that it is over, it counts as over after a while.
+    """
+    calls = select(func.count()).select_from(_attempt).where(_attempt.c.channel == Channel.VOICE)
+    open_ones = calls.where(UNSETTLED).scalar_subquery()
+    goodbyes = calls.where(HANGING_UP, _attempt.c.settled_at > now - GOODBYE).scalar_subquery()
+    under_way = connection.execute(select(open_ones + goodbyes)).scalar_one()
     return max(0, slots - int(under_way))
 
 

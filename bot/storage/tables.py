@@ -318,6 +318,12 @@ class Attempt(Row, table=True):
             sqlite_where=text("state = 'settled' AND tallied IS NULL"),
             postgresql_where=text("state = 'settled' AND tallied IS NULL"),
         ),
+        Index(
+            "attempt_hanging_up",
+            "settled_at",
+            sqlite_where=text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+            postgresql_where=text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+        ),
     )
     id: str = _id()
     callback_id: str = _ref("callback.id")

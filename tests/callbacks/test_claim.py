@@ -6,8 +6,20 @@ from datetime import timedelta
 
 import pytest
 
-from bot.callbacks.claim import CLAIM_LEASE, Limits, adopt_returned, claim_due, missed_windows, waiting_claims
+from bot.callbacks import dial, settle
+from bot.callbacks.claim import (
+    CLAIM_LEASE,
+    GOODBYE,
+    Limits,
+    adopt_returned,
+    claim_due,
+    free_slots,
+    missed_windows,
+    waiting_claims,
+)
+from bot.callbacks.states import CallStatus
 from bot.clock import wall_time
+from bot.flow.events import Outcome
 from bot.storage import tables
 from tests.journeys.world import Worker, World
 
@@ -42,6 +54,21 @@ def test_a_claim_is_leased_and_handed_out_again_after_it(due: World) -> None:
     with due.service.database.write() as connection:
         assert set(waiting_claims(connection, wall_time(), 10)) == claimed
         assert waiting_claims(connection, wall_time(), 10) == []
+
+
+def test_a_call_takes_its_slot_until_its_goodbye_is_said(due: World) -> None:
+    first = claim(due, Limits(calls_per_second=100, slots=1))
+    due.pass_time(timedelta(seconds=2))
+    with due.service.database.write() as connection:
+        now, wall = due.clock.now(), wall_time()
+        assert dial.begin(connection, due.service.sealer, first[0], now, wall)
+        settle.answered(connection, first[0], "CA1", now, wall)
+        settle.conversation_ended(connection, first[0], Outcome.COMPLETED, now, None)
+        assert free_slots(connection, 1, now) == 0, "the flow is over, and the call is not"
+        assert free_slots(connection, 1, now + GOODBYE) == 1, "the provider never said that it was"
+        settle.progress(connection, first[0], CallStatus.COMPLETED, now, wall, call_id="CA1")
+        assert free_slots(connection, 1, now) == 1
+    assert len(claim(due, Limits(calls_per_second=100, slots=1))) == 1
 
 
 def test_a_returned_call_takes_the_callback_away_from_the_clock(due: World) -> None:

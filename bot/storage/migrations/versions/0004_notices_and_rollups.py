@@ -65,6 +65,15 @@ def upgrade() -> None:
     with op.batch_alter_table("reminder", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reminder_message_id"), ["message_id"], unique=False)
 
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.create_index(
+            "attempt_hanging_up",
+            ["settled_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+            postgresql_where=sa.text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+        )
+
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.create_index("audit_day", ["client_id", "audit_date"], unique=False)
 
@@ -275,6 +284,13 @@ def downgrade() -> None:
 
     with op.batch_alter_table("audit", schema=None) as batch_op:
         batch_op.drop_index("audit_day")
+
+    with op.batch_alter_table("attempt", schema=None) as batch_op:
+        batch_op.drop_index(
+            "attempt_hanging_up",
+            sqlite_where=sa.text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+            postgresql_where=sa.text("state = 'settled' AND ended_at IS NULL AND call_id IS NOT NULL"),
+        )
 
     with op.batch_alter_table("reminder", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_reminder_message_id"))
