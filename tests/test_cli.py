@@ -18,11 +18,13 @@ import click
 import pyotp
 import pytest
 from openpyxl import Workbook
+from sqlalchemy import select
 
 import cli
 from bot import logs
 from bot.service import start_demo_clock
 from bot.storage.database import open_database
+from bot.storage.tables import AccessLog, table
 from tests.journeys.world import ROOT, Worker, upload
 
 WORKERS = (
@@ -275,6 +277,28 @@ def test_a_changed_wish_moves_a_callback_that_nobody_dialled(ready: Voiceback, t
     assert before.keys() == after.keys()
     moved = [key for key in before if before[key]["due_at"] != after[key]["due_at"]]
     assert [after[key]["preference"] for key in moved] == ["morning"]
+
+
+def test_a_callback_is_moved_in_words_and_back_and_both_are_logged(
+    ready: Voiceback, sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.csv"
+    path.write_text(recent(), encoding="utf-8")
+    ready("audits", "import", str(path))
+    before = ready("callbacks", "plan", "--json").json[0]
+    moved = ready("callbacks", "move", before["id"], "weekend")
+    assert (moved.code, moved.out.endswith("on the worker's clock\n")) == (0, True)
+    assert ready("callbacks", "show", before["id"], "--json").json["preference"] == "weekend"
+    assert ready("callbacks", "move", before["id"], "some day").code == 2
+    assert ready("callbacks", "move", before["id"]).code == 2
+    assert ready("callbacks", "move", before["id"], "--back").code == 0
+    assert ready("callbacks", "show", before["id"], "--json").json == before
+    assert ready("callbacks", "move", before["id"], "--back").code != 0
+    database, log = open_database(sqlite_url), table(AccessLog)
+    with database.read() as connection:
+        done = select(log.c.action).where(log.c.object_kind == "callback").order_by(log.c.id)
+        assert list(connection.execute(done).scalars()) == ["move_callback", "undo_move"]
+    database.dispose()
 
 
 def test_a_spreadsheet_is_taken_too(ready: Voiceback, tmp_path: Path) -> None:

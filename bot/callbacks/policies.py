@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot.callbacks import rounds, settle
+from bot.callbacks import requests, rounds, settle
 from bot.callbacks.plan import GiveUp
 from bot.callbacks.policy import REST_OF_THE_WORLD, Mode, Policy, from_json, to_json
 from bot.callbacks.states import AUDIT, CallbackState
@@ -22,11 +22,12 @@ from bot.ids import new_id
 from bot.privacy import access
 from bot.service import Service
 from bot.settings import Settings
-from bot.storage.tables import Audit, Callback, Client, PolicyChange, table
+from bot.storage.tables import Audit, Callback, Client, CohortMember, PolicyChange, table
 
 _client = table(Client)
 _audit = table(Audit)
 _callback = table(Callback)
+_member = table(CohortMember)
 _change = table(PolicyChange)
 
 NEVER_CHANGED: Final = "0"
@@ -157,8 +158,16 @@ def _keep(connection: Connection, former: Held, policy: Policy, by: str | None, 
 def _plan_anew(connection: Connection, client_id: str, policy: Policy, now: datetime) -> int:
     """What nobody has dialled follows the new policy; whether later rounds follow is asked anew."""
     waiting = connection.execute(
-        select(_callback.c.id, _callback.c.round, _audit.c.audit_date)
+        select(
+            *(
+                _callback.c[name]
+                for name in ("id", "round", "preference", "country", "first_day", "last_day")
+            ),
+            _audit.c.audit_date,
+            _member.c.preference.label("registered"),
+        )
         .join(_audit, _audit.c.id == _callback.c.audit_id)
+        .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
         .where(
             _audit.c.client_id == client_id,
             _callback.c.kind == AUDIT,
@@ -181,7 +190,8 @@ def _plan_anew(connection: Connection, client_id: str, policy: Policy, now: date
                 )
             )
             continue
-        first_day, last_day = found.days(row.audit_date)
+        own_wish = requests.is_own_wish(row)
+        first_day, last_day = requests.days_under(found, row.audit_date, row, own_wish=own_wish)
         connection.execute(this.values(first_day=first_day, last_day=last_day))
         settle.schedule(connection, row.id, now)
     rounds.look_again(connection, client_id, policy, now)

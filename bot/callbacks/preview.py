@@ -60,6 +60,8 @@ class Subject:
     """What draws a worker who was not interviewed; None for one who was."""
     sure: bool = True
     """It has a callback. A later round that may come has none yet."""
+    own_wish: bool = False
+    """She named another time since she was registered: its days stay."""
     is_told: bool = False
     """She agreed to a text before the call, and nothing speaks against it."""
 
@@ -227,7 +229,9 @@ def _under(subject: Subject, policy: Policy, now: datetime) -> Request | None:
     found = policy.round(subject.round)
     if found is None:
         return None
-    first_day, last_day = found.days(subject.audit_date)
+    first_day, last_day = requests.days_under(
+        found, subject.audit_date, subject.request, own_wish=subject.own_wish
+    )
     if not subject.sure and last_day < now.astimezone(subject.request.timezone).date():
         return None
     drawn = subject.comparison_key is None or policy.calls_comparison(subject.comparison_key)
@@ -292,7 +296,14 @@ def _of_row(row: AnyRow, request: Request, *, followed: bool, is_told: bool) -> 
     scheduled = row.state == CallbackState.SCHEDULED
     if scheduled or (untouched and row.state == CallbackState.GIVEN_UP and may_come_back(row.give_up_reason)):
         yield Subject(
-            row.cohort_member_id, row.round, row.audit_date, request, untouched, key, is_told=is_told
+            row.cohort_member_id,
+            row.round,
+            row.audit_date,
+            request,
+            untouched,
+            key,
+            own_wish=requests.is_own_wish(row),
+            is_told=is_told,
         )
     if followed:
         yield from _later(row, request, key, is_told)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
 from bot.callbacks import caps
 from bot.callbacks.plan import GiveUp, Request
-from bot.callbacks.policy import Policy, from_json
+from bot.callbacks.policy import Policy, Round, from_json
 from bot.callbacks.preference import parse, repeated
 from bot.callbacks.shifts import WEEK, Shift
 from bot.callbacks.states import AUDIT, AttemptState, Disposition
@@ -138,5 +138,20 @@ def _chose(row: AnyRow) -> bool:
     """
     if row.kind != AUDIT or row.role != COMPARISON:
         return True
-    stated = {row.registered, str(repeated(parse(row.registered), row.country))}
-    return row.preference not in stated
+    return is_own_wish(row)
+
+
+def is_own_wish(row: AnyRow) -> bool:
+    """Whether a worker named another time, to us or in a talk, than the one with which she was registered. ``row`` has
+    ``preference``, ``country`` and ``registered``, which is None for who was not registered."""
+    if row.registered is None:
+        return True
+    registered = str(repeated(parse(row.registered), row.country)) if row.registered else ""
+    return row.preference not in (row.registered, registered)
+
+
+def days_under(found: Round, audit_date: date, row: AnyRow | Request, *, own_wish: bool) -> tuple[date, date]:
+    """First and last day of a callback under a policy that gives its round other days. A time that she named herself
+    keeps the days that it had. ``row`` has ``first_day`` and ``last_day``."""
+    first, last = found.days(audit_date)
+    return (min(first, row.first_day), max(last, row.last_day)) if own_wish else (first, last)

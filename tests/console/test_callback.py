@@ -13,6 +13,8 @@ from werkzeug.test import TestResponse
 
 from bot.audits.importing import bring_in
 from bot.audits.upload import read
+from bot.callbacks import policies
+from bot.callbacks.policy import Policy
 from bot.callbacks.states import CallbackState
 from bot.clock import FrozenClock
 from bot.service import Service
@@ -186,3 +188,11 @@ def test_the_page_of_a_case_leads_to_her_next_call(service: Service, mira: Visit
     with service.database.write() as connection:
         connection.execute(update(cases).values(contact_id=planned(service).contact_id))
     assert f'href="{here}"' in mira.get(f"/console/cases/{case.id}").text
+
+
+def test_a_policy_with_fewer_days_takes_no_time_away_that_she_named(
+    service: Service, mira: Visitor, here: str
+) -> None:
+    assert moved(mira, here, "2026-03-13 18:30").status_code == 303
+    policies.set_for_client(service, "Brand A", Policy(last_call_day=6))
+    assert planned(service).due_at.isoformat() == "2026-03-13T11:30:00+00:00"
