@@ -68,6 +68,7 @@ class _Numbers(Collector):
 
 def _open(found: watch.Now) -> Iterable[Metric]:
     yield _gauge("voiceback_callbacks_due", "Callbacks that should be dialled now", found.due)
+    yield _gauge("voiceback_callbacks_for_agents", "Due callbacks that wait for agents", found.for_agents)
     yield _gauge("voiceback_callbacks_late", "Callbacks due for more than five minutes", found.late)
     yield _gauge(
         "voiceback_callbacks_lateness_seconds", "How long the oldest due callback waits", found.lateness

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, lit
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot import transfers
+from bot.callbacks import modes
 from bot.callbacks.claim import UNSETTLED
 from bot.messages import Channel
 from bot.storage.tables import (
@@ -71,6 +72,8 @@ class Now:
     """How long the oldest due callback waits."""
     lateness_p95: float
     """The wait that 95 of 100 due callbacks do not exceed."""
+    for_agents: int
+    """Callbacks that are due and wait for agents, as their client wants it: neither due nor late above."""
     dialling: int
     callers_waiting: int
     longest_wait: float
@@ -93,9 +96,10 @@ class Now:
 
 def read(connection: Connection, now: datetime) -> Now:
     """Look."""
-    due = _SCHEDULED, _callback.c.due_at <= now
-    number = _count(connection, _callback, *due)
-    oldest = _nth(connection, now, 0) if number else 0.0
+    theirs = modes.for_agents(connection)
+    ours = _SCHEDULED if theirs is None else and_(_SCHEDULED, ~theirs)
+    number = _count(connection, _callback, ours, _callback.c.due_at <= now)
+    oldest = _nth(connection, ours, now, 0) if number else 0.0
     waiting = [caller for caller in transfers.line(connection) if caller.state in transfers.IN_LINE]
     scheduled, next_due_at = connection.execute(
         select(func.count(), func.min(_callback.c.due_at)).where(_SCHEDULED)
@@ -104,9 +108,12 @@ def read(connection: Connection, now: datetime) -> Now:
         scheduled=scheduled,
         next_due_at=next_due_at,
         due=number,
-        late=_count(connection, _callback, _SCHEDULED, _callback.c.due_at <= now - LATE),
+        late=_count(connection, _callback, ours, _callback.c.due_at <= now - LATE),
         lateness=oldest,
-        lateness_p95=_nth(connection, now, int(number * _TOP)) if number else 0.0,
+        lateness_p95=_nth(connection, ours, now, int(number * _TOP)) if number else 0.0,
+        for_agents=0
+        if theirs is None
+        else _count(connection, _callback, _SCHEDULED, theirs, _callback.c.due_at <= now),
         dialling=_count(connection, _attempt, UNSETTLED),
         callers_waiting=len(waiting),
         longest_wait=max(((now - caller.since).total_seconds() for caller in waiting), default=0.0),
@@ -118,9 +125,9 @@ def read(connection: Connection, now: datetime) -> Now:
     )
 
 
-def _nth(connection: Connection, now: datetime, n: int) -> float:
+def _nth(connection: Connection, which: ColumnElement[bool], now: datetime, n: int) -> float:
     """How many seconds the n-th oldest due callback waits."""
-    query = select(_callback.c.due_at).where(_SCHEDULED, _callback.c.due_at <= now)
+    query = select(_callback.c.due_at).where(which, _callback.c.due_at <= now)
     due_at = connection.execute(query.order_by(_callback.c.due_at).offset(n).limit(1)).scalar()
     return (now - due_at).total_seconds() if due_at else 0.0
 

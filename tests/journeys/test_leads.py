@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot import agents, interviews, leads, talks, transfers
+from bot import agents, interviews, leads, talks, transfers, watch
 from bot.agents import AgentState
 from bot.callbacks import policies
 from bot.callbacks.policy import Mode, Policy
@@ -24,7 +24,6 @@ from tests.journeys.talking import (
     REFUSES,
     RINGS,
     STAYS,
-    VOICEMAIL,
     agent_state,
     rung,
     seat,
@@ -41,9 +40,9 @@ NUMBER = Worker().number
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, worlds: Worlds, sqlite_url: str) -> World:
-    """A world on SQLite. Its telephones may ring slower than usual."""
-    return worlds(sqlite_url, network_changes={"speed": getattr(request, "param", 1000)})
+def world(sqlite_world: World) -> World:
+    """SQLite alone, but for the first journey."""
+    return sqlite_world
 
 
 def due(world: World, *workers: Worker, mode: Mode = Mode.AGENT, **policy: object) -> None:
@@ -97,6 +96,13 @@ def over(world: World) -> None:
     world.run()
 
 
+def lose_agent(world: World) -> None:
+    """The line of the agent who waits for the worker breaks."""
+    found = transfer(world)
+    with world.service.database.write() as connection:
+        transfers.agent_left(connection, found.id, 1, found.agent_call_id, world.clock.now(), wall_time())
+
+
 def wrap_up(world: World, agent: str, talk: str) -> None:
     """The agent is done, and takes the next call."""
     with world.service.database.write() as connection:
@@ -117,7 +123,8 @@ employer, contact again."""
 # --- the whole of it ------------------------------------------------------------------------------
 
 
-def test_an_agent_leads_a_callback_from_the_ring_to_the_wrap_up(world: World) -> None:
+def test_an_agent_leads_a_callback_from_the_ring_to_the_wrap_up(worlds: Worlds, database_url: str) -> None:
+    world = worlds(database_url)
     agent, talk = lead(world)
     assert sheet(world, agent, talk).said[0].english.startswith("This is the confidential call")
     enter(world, agent, talk, *ALL)
@@ -145,30 +152,21 @@ def test_the_worker_is_dialled_only_when_the_agent_is_on_the_line(world: World) 
     assert attempt.claimed_at >= transfer(world).waiting_since
 
 
-def test_the_worker_hears_the_neutral_opening_and_no_question_before_the_agent(world: World) -> None:
-    lead(world)
-    (found,) = calls_to(world)
-    told = heard(found)
+def test_before_the_agent_the_worker_hears_the_opening_only_and_neither_sees_a_number(world: World) -> None:
+    agent, talk = lead(world)
+    told = heard(calls_to(world)[0])
     assert told[0] == "Hello. Is this a good time?"
     assert told[-1] == "Please wait."
     assert not any("confidential" in each or "cut off" in each for each in told)
-
-
-def test_neither_sees_the_number_of_the_other(world: World) -> None:
-    lead(world)
+    enter(world, agent, talk, *ALL)
+    assert not any("record=" in hit.answer or "<Record" in hit.answer for hit in world.hits)
+    assert not {"record", "transcribe"} & {row.scope for row in world.rows(tables.Consent)}
     assert {rung(world)[0]["from"], calls_to(world)[0]["from"]} == {CALLER}
     digits = NUMBER.removeprefix("+")
     for hit in world.hits_at("/channels/voice/agent/"):
         assert digits not in hit.answer + hit.target + hit.body.decode()
     for hit in world.hits_at("/channels/voice/turn/") + world.hits_at("/channels/voice/wait/"):
         assert AGENT.removeprefix("+") not in hit.answer + hit.target + hit.body.decode()
-
-
-def test_nothing_is_recorded_and_nobody_is_asked_for_it(world: World) -> None:
-    agent, talk = lead(world)
-    enter(world, agent, talk, *ALL)
-    assert not any("record=" in hit.answer or "<Record" in hit.answer for hit in world.hits)
-    assert not {"record", "transcribe"} & {row.scope for row in world.rows(tables.Consent)}
 
 
 # --- nobody ---------------------------------------------------------------------------------------
@@ -188,7 +186,11 @@ def test_without_an_agent_nobody_is_called_and_nothing_is_spent(world: World) ->
 
 def test_the_callback_waits_in_its_window_until_an_agent_comes(world: World) -> None:
     due(world)
+    world.pass_time(timedelta(hours=1))
     world.run()
+    with world.service.database.read() as connection:
+        found = watch.read(connection, world.clock.now())
+    assert (found.due, found.late, found.for_agents) == (0, 0, 1), "nobody is alarmed by it"
     agent = seat(world, script=STAYS)
     until(world, joined(world))
     assert agent_state(world, agent) is AgentState.TALKING
@@ -210,11 +212,8 @@ def test_who_speaks_another_language_is_not_rung_for_it(world: World) -> None:
     assert rung(world) == []
 
 
-@pytest.mark.parametrize("script", [REFUSES, RINGS, VOICEMAIL])
-def test_an_agent_who_does_not_press_1_is_away_and_the_worker_is_not_called(
-    world: World, script: Json
-) -> None:
-    agent = seat(world, script=script)
+def test_an_agent_who_does_not_press_1_is_away_and_the_worker_is_not_called(world: World) -> None:
+    agent = seat(world, script=REFUSES)
     due(world)
     until(world, lambda: agent_state(world, agent) is AgentState.AWAY)
     world.run()
@@ -236,7 +235,7 @@ def test_the_next_agent_gets_what_the_first_one_missed(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("script", "disposition"),
-    [("busy", "busy"), ("machine", "machine"), ({"steps": [{"keys": "1"}, {"keys": "0#"}]}, "third_party")],
+    [("busy", "busy"), ({"steps": [{"keys": "1"}, {"keys": "0#"}]}, "third_party")],
 )
 def test_a_worker_who_is_not_there_lets_the_agent_go_and_is_planned_anew(
     world: World, script: object, disposition: str
@@ -335,13 +334,16 @@ def test_an_agent_who_is_cut_off_in_the_talk_leaves_the_worker_with_a_goodbye(wo
     enter(world, agent, talk, "yes")
 
 
-@pytest.mark.parametrize("world", [25], indirect=True)
 def test_a_worker_who_picked_up_after_her_agent_had_gone_is_asked_by_the_system(world: World) -> None:
     agent = seat(world, script=STAYS)
-    due(world, Worker(script={"ring": 20, "steps": [*BEGIN, {"hangup": True}]}))
-    until(world, lambda: any(each["status"] == "ringing" for each in calls_to(world)))
-    talking.hang_up(world, AGENT)
-    until(world, lambda: calls_to(world)[0]["status"] == "completed")
+    due(world, Worker(script={"steps": [*BEGIN, {"hangup": True}]}))
+
+    def gone(path: str) -> None:
+        if path.startswith("/channels/voice/answer/"):
+            lose_agent(world)
+
+    world.before = gone
+    until(world, lambda: [each["status"] for each in calls_to(world)] == ["completed"])
     assert agent_state(world, agent) is AgentState.AWAY
     assert any("confidential" in each for each in heard(calls_to(world)[0]))
     world.rest()
@@ -352,9 +354,7 @@ def test_an_agent_who_has_gone_before_the_dial_spends_nothing(world: World) -> N
     agent = seat(world, script=STAYS)
     due(world)
     until(world, lambda: agent_state(world, agent) is AgentState.TALKING)
-    found = transfer(world)
-    with world.service.database.write() as connection:
-        transfers.agent_left(connection, found.id, 1, found.agent_call_id, world.clock.now(), wall_time())
+    lose_agent(world)
     world.beat()
     assert calls_to(world) == []
     assert [attempt["disposition"] for attempt in world.callback()["attempts"]] in ([], ["released"])
