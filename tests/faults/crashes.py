@@ -99,7 +99,9 @@ def _run(on: Stage, points: Sequence[Moment]) -> bool:
     for at in points:
         each = crash(on, at)
         count[at.role] += 1
-        missed[at.role] += not each.met
+        if not each.met:
+            missed[at.role] += 1
+            _say(f"  not met: {_where(on.plot, at)}")
         broken += bool(each.broken)
         if each.broken:
             _say(f"  BROKEN: {_where(on.plot, at)}: {'; '.join(each.broken)}")
