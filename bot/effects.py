@@ -71,6 +71,7 @@ _address = table(AddressRow)
 _factory = table(Factory)
 
 _ADD_ANSWER: Final = insert(_answer)
+_ADD_CONSENT: Final = insert(_consent)
 REQUESTED_FOR = timedelta(days=14)
 """How long a callback that was asked for on the hotline is tried."""
 CARD_QUESTIONS = frozenset({"card_number", "place"})
@@ -182,15 +183,14 @@ class _Writing:
 
     @take.register
     def _(self, event: ConsentGiven) -> None:
-        self.connection.execute(
-            insert(_consent).values(
-                id=new_id(),
-                conversation_id=self.standing.conversation_id,
-                scope=event.scope,
-                given=event.given,
-                created_at=self.now,
-            )
-        )
+        row = {
+            "id": new_id(),
+            "conversation_id": self.standing.conversation_id,
+            "scope": event.scope,
+            "given": event.given,
+            "created_at": self.now,
+        }
+        self.connection.execute(_ADD_CONSENT, row)
         if event.scope == ConsentScope.RECORD and not event.given:
             media.withdraw(self.connection, self.standing.conversation_id)
         if event.scope == ConsentScope.CONTACT_AGAIN and not event.given and self.standing.contact_id:

@@ -43,6 +43,10 @@ IS_KNOWN: Final = exists().where(
     _message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")
 )
 """Whether the event ``event_id`` of ``channel`` was taken already."""
+_IS_IT: Final = select(IS_KNOWN)
+_REPLY: Final = select(_message.c.id, _message.c.reply_sealed).where(
+    _message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")
+)
 
 
 def known(connection: Connection, channel: Channel, event_ids: Sequence[str]) -> set[str]:
@@ -176,16 +180,12 @@ def body_of(given: Input) -> str:
 def is_duplicate(connection: Connection, inbound: Inbound) -> bool:
     """Whether this very event was taken already."""
     event = {"channel": inbound.channel, "event_id": inbound.event_id}
-    return bool(connection.execute(select(IS_KNOWN), event).scalar_one())
+    return bool(connection.execute(_IS_IT, event).scalar_one())
 
 
 def document(connection: Connection, sealer: Sealer, channel: Channel, event_id: str) -> str | None:
     """The stored document of a turn that was answered before."""
-    row = connection.execute(
-        select(_message.c.id, _message.c.reply_sealed).where(
-            _message.c.channel == channel, _message.c.event_id == event_id
-        )
-    ).one_or_none()
+    row = connection.execute(_REPLY, {"channel": channel, "event_id": event_id}).one_or_none()
     if row is None or row.reply_sealed is None:
         return None
     return sealer.open_text(f"message.reply_sealed:{row.id}", row.reply_sealed)

@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, Table, Update, bindparam, func, insert, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 
 Values: TypeAlias = Mapping[str, object]
 Rows: TypeAlias = Sequence[tuple[Table, Sequence[Values]]]
@@ -27,7 +38,7 @@ def update_with(connection: Connection, change: Update, guard: Values, values: V
         changed = connection.execute(change, {**values, **guard}).rowcount
         for table, each in rows:
             if each:
-                connection.execute(insert(table), list(each))
+                connection.execute(_insert(table), list(each))
         return changed
     # Without the columns that stay empty: psycopg keeps the parsed form of statements of up to 50 parameters.
     full = [
@@ -40,6 +51,11 @@ def update_with(connection: Connection, change: Update, guard: Values, values: V
     for number, (_, row) in enumerate(full):
         given |= {f"{number}_{name}": value for name, value in row.items()}
     return int(connection.execute(_statement(change, tuple(values), shape), {**given, **guard}).scalar_one())
+
+
+@lru_cache(maxsize=64)
+def _insert(table: Table) -> Insert:
+    return insert(table)
 
 
 @lru_cache(maxsize=256)
