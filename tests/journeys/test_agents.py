@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from bot import agents, metrics, transfers
+from bot import agents, figures, metrics, tally, transfers
+from bot import talks as own_talks
 from bot.agents import AgentState
 from bot.clock import wall_time
 from bot.storage import tables
@@ -206,6 +207,24 @@ def test_metrics_count_who_waits_and_who_is_there(world: World) -> None:
     assert 'voiceback_agents{state="away"} 1.0' in told
     talking.hang_up(world)
     over(world)
+
+
+def test_who_asked_for_a_person_is_in_the_figures_of_the_line(world: World) -> None:
+    agent = seat(world)
+    wants_a_person(world)
+    over(world)
+    with world.service.database.write() as connection:
+        own_talks.wrap_up(connection, agent, transfer(world).id, world.clock.now(), available=False)
+    wants_a_person(world, sender=SECOND)
+    world.network.idle()
+    world.run()
+    world.pass_time(timedelta(seconds=31))
+    world.beat()
+    with world.service.database.read() as connection:
+        found = figures.line(figures.sums(tally.of_all_days(connection)))
+    assert (found.offered, found.taken, found.nobody) == (2, 1, 1)
+    assert (found.answer_rate, found.service_level, found.wait.number) == (0.5, 0.5, 1)
+    assert found.handling is not None
 
 
 def test_an_agent_without_a_telephone_is_told_by_doctor(world: World) -> None:
