@@ -167,21 +167,22 @@ def test_a_code_that_two_on_one_telephone_chose_moves_neither(sqlite_world: Worl
 # --- what is no wish -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "said", ["they hit me on Sunday", "hello", "4711", "5", "Sunday they locked the gate"]
-)
-def test_whatever_else_she_writes_reaches_the_hotline(sqlite_world: World, said: str) -> None:
-    world = sqlite_world
-    world.interviewed(SITI)
-    texts(world, said)
-    assert {row.flow for row in world.rows(tables.Conversation)} == {"hotline"}
+REPORTS = ("they hit me on Sunday", "hello", "4711", "5", "Sunday they locked the gate")
 
 
-def test_a_stranger_who_writes_later_reaches_the_hotline(sqlite_world: World) -> None:
+def test_whatever_else_she_writes_and_whatever_strangers_write_reaches_the_hotline(
+    sqlite_world: World,
+) -> None:
     world = sqlite_world
-    world.interviewed(SITI)
-    texts(world, "later", sender="+6281200000088")
-    assert {row.flow for row in world.rows(tables.Conversation)} == {"hotline"}
+    workers = [Worker(f"+62812000002{n:02d}", alias=f"W-{n}") for n in range(len(REPORTS))]
+    world.interviewed(*workers)
+    for worker, said in zip(workers, REPORTS, strict=True):
+        world.network.text(worker.number, said)
+    world.network.text("+6281200000088", "later")
+    world.network.idle()
+    world.run()
+    talks = [row.flow for row in world.rows(tables.Conversation)]
+    assert talks == ["hotline"] * (len(REPORTS) + 1)
 
 
 def test_on_the_stop_list_nothing_is_answered(sqlite_world: World) -> None:
