@@ -31,6 +31,8 @@ _ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 def run(application: str, host: str, port: int, *, processes: int, threads: int) -> None:
     """Serve ``module:factory`` at an address until told to end. ``threads`` are those of each process."""
+    # Imported once for all processes, which are made from this one.
+    importlib.import_module(application.partition(":")[0])
     _let_children_hear()
     granian.Granian(
         application,

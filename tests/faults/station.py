@@ -22,6 +22,7 @@ from bot.audits.upload import read
 from bot.privacy import keys
 from bot.service import Service, open_service, start_demo_clock
 from bot.storage.database import open_database
+from server import KILL_SECONDS
 from simulator import server as simulator
 from tests.journeys.world import (
     ACCOUNT,
@@ -38,6 +39,8 @@ from tests.journeys.world import (
 )
 
 PATIENCE = 60.0
+SOON = KILL_SECONDS / 2
+"""Seconds within which a part that is told to end is gone, on a busy machine too; well before it would be killed."""
 ALWAYS = "morning;lunch;afternoon;evening;night"
 _ZONES = ("Asia/Jakarta", "America/Jamaica", "Africa/Nairobi", "Africa/Lagos", "Pacific/Auckland")
 _HOURS = frozenset({*range(9, 16), 18, 19})
@@ -111,6 +114,15 @@ class Station:
             return False
         return answer.ok and all(check["ok"] for check in answer.json()["checks"] if check["name"] != "flows")
 
+    def answers(self, part: str) -> bool:
+        """Whether a web server is ready, asked at its own port. The others are where the clock beats."""
+        if part not in self.ports:
+            return self.is_ready()
+        try:
+            return requests.get(f"http://127.0.0.1:{self.ports[part]}/readyz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
     def keep(self) -> None:
         """Start again what has died, as systemd does."""
         for part, process in list(self.running.items()):
@@ -126,10 +138,14 @@ class Station:
 
     def kill(self, words: str, number: int = signal.SIGKILL) -> list[int]:
         """Send a signal to this station's processes whose command line has the words; gives their ids."""
-        found = [each for each in self.processes() if words in command_of(each)]
+        found = self.pids(words)
         for each in found:
             os.kill(each, number)
         return found
+
+    def pids(self, words: str) -> list[int]:
+        """This station's processes whose command line has the words."""
+        return [each for each in self.processes() if words in command_of(each)]
 
     def processes(self) -> list[int]:
         """Every process below those that were started."""
