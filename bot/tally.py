@@ -10,7 +10,7 @@ module did is counted by and by. A day is one of UTC.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -123,9 +123,10 @@ def missed_window(connection: Connection, client_id: str | None, now: datetime) 
     add(connection, Counter({(now.date(), client_id or NO_CLIENT, What.MISSED.value, "window"): 1}))
 
 
-def reminded(connection: Connection, client_id: str | None, now: datetime) -> None:
-    """A text before a call went into the outbox."""
-    add(connection, Counter({(now.date(), client_id or NO_CLIENT, What.REMINDED.value, "text"): 1}))
+def reminded(connection: Connection, clients: Iterable[str | None], now: datetime) -> None:
+    """Texts before calls went into the outbox, one for each of ``clients``; None for who has none."""
+    keys = ((now.date(), client_id or NO_CLIENT, What.REMINDED.value, "text") for client_id in clients)
+    add(connection, Counter(keys))
 
 
 def add(connection: Connection, counts: Counter[Key]) -> None:

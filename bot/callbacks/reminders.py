@@ -205,38 +205,40 @@ def put_in(service: Service, now: datetime, limit: int) -> int:
         return 0
     due = select(_callback.c.id).where(_WAITS, _callback.c.remind_at <= now)
     with service.database.read() as connection:
-        ids = list(connection.execute(due.order_by(_callback.c.remind_at).limit(limit)).scalars())
-    if not ids:
-        return 0
+        if connection.execute(due.limit(1)).first() is None:
+            return 0
     with service.database.write() as connection:
-        return sum(_put_in(connection, service.sealer, service.catalogs, each, now) for each in ids)
+        # What somebody else has locked is left to the next beat: nobody waits here, so nobody waits in a circle.
+        mine = due.order_by(_callback.c.remind_at).limit(limit).with_for_update(skip_locked=True)
+        told = [
+            client_id
+            for callback_id in connection.execute(mine).scalars().all()
+            for client_id in _put_in(connection, service.sealer, service.catalogs, callback_id, now)
+        ]
+        tally.reminded(connection, told, now)
+        return len(told)
 
 
 def _put_in(
     connection: Connection, sealer: Sealer, catalogs: Catalogs, callback_id: str, now: datetime
-) -> int:
-    mine = connection.execute(
-        update(_callback)
-        .where(_callback.c.id == callback_id, _WAITS, _callback.c.remind_at <= now)
-        .values(remind_at=None)
-    )
-    if not mine.rowcount:
-        return 0
+) -> list[str | None]:
+    """Write the text before one call, if it is still to be; gives the client for whom that was done."""
+    this = update(_callback).where(_callback.c.id == callback_id)
+    connection.execute(this.values(remind_at=None))
     known = requests.read(connection, callback_id, now)
     at = instant(known.request, known.policy, known.row.due_at, now)
     if at is None or not is_wanted(connection, known.row):
-        return 0
+        return []
     if at > now:
         # The plan was changed by somebody who did not know of reminders, or night has fallen meanwhile.
-        connection.execute(update(_callback).where(_callback.c.id == callback_id).values(remind_at=at))
-        return 0
+        connection.execute(this.values(remind_at=at))
+        return []
     if _is_told(connection, callback_id, known.row.due_at) or _is_talking(connection, known.row.address_id):
-        return 0
+        return []
     if _takes_no_text(connection, callback_id):
-        return 0
+        return []
     _write(connection, sealer, catalogs, known.row, now)
-    tally.reminded(connection, known.row.client_id, now)
-    return 1
+    return [known.row.client_id]
 
 
 def _write(connection: Connection, sealer: Sealer, catalogs: Catalogs, row: AnyRow, now: datetime) -> None:
