@@ -210,7 +210,7 @@ def _fields(page: str) -> list[tuple[str, str]]:
 
 
 def _watch(service: Service) -> None:
-    """What a clock does each half minute, but for the tally, which has nothing to count."""
+    """What a clock does each half minute; there is nothing to count."""
     now, wall = service.clock.now(), wall_time()
     folding.fold(service)
     with service.database.read() as connection:

@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert
 from sqlalchemy.engine import Engine
 
+from benchmarks.databases import Ground
+from benchmarks.filling import fill
+from benchmarks.serving import ROOT
+from benchmarks.workers import service_of, settings_of
+from bot import folding, tick
 from bot.callbacks import policies, preview, settle
 from bot.storage import tables
 from bot.storage.database import Database
@@ -63,6 +69,10 @@ _PARTIAL = {
 }
 _NAMES = "|".join(GROWING)
 _SQLITE = re.compile(rf"^SCAN (?:{_NAMES})\b(?: USING (?:COVERING )?INDEX (\w+))?")
+_LARGE = re.compile(
+    r"^ *(?:-> +)?(?:Seq Scan on|SCAN) (?:message|callback|attempt|conversation|contact|address|outbox)\b(?! USING)",
+    re.MULTILINE,
+)
 _POSTGRES = re.compile(rf"Seq Scan on (?:{_NAMES})\b")
 
 
@@ -156,6 +166,31 @@ def test_no_statement_of_texts_before_calls_reads_a_whole_table(world: World) ->
     assert len(world.rows(tables.Reminder)) == 1
     ours = {statement: given for statement, given in statements.items() if _is_ours(statement)}
     assert scans(world.service.database, ours) == []
+
+
+def test_with_a_history_and_statistics_of_it_the_clock_reads_no_large_table(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Nothing is forbidden here: a planner that thinks it will soon find something prefers the table to an index."""
+    service = service_of(settings_of(Ground("", database_url, tmp_path, "", None), ROOT / "flows"))
+    fill(service, 0, 2_000)
+    with listening(service.database.engine) as statements:
+        list(tick.beat(service))
+        folding.fold(service)
+    ours = {statement: given for statement, given in statements.items() if _is_ours(statement)}
+    assert any("callback.tallied" in statement for statement in ours)
+    assert [plan for plan in plans(service.database, ours) if _LARGE.search(plan)] == []
+    service.database.dispose()
+
+
+def plans(database: Database, statements: Statements) -> list[str]:
+    """How the database would carry out each statement, as it would do it now."""
+    words = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    with database.read() as connection:
+        asked = [
+            (each, connection.exec_driver_sql(f"{words} {each}", of).all()) for each, of in statements.items()
+        ]
+    return ["\n".join([str(row[-1]) for row in rows] + [statement]) for statement, rows in asked]
 
 
 def test_a_stopped_worker_is_not_planned_anew_whoever_else_is_known(sqlite_world: World) -> None:
