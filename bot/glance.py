@@ -78,7 +78,7 @@ def glance(database: Database, now: datetime, wall: datetime) -> Glance:
 
 def _is(column: ColumnElement[str], *values: str) -> ColumnElement[bool]:
     """Written out, because a partial index is used only where the statement says the same as the index does."""
-    words = [literal_column(f"'{value}'") for value in values]
+    words: list[ColumnElement[str]] = [literal_column(f"'{value}'") for value in values]
     return column == words[0] if len(words) == 1 else column.in_(words)
 
 

@@ -57,6 +57,14 @@ def command_of(process_id: int) -> str:
         return ""
 
 
+def parent_of(process_id: int) -> int | None:
+    """The process that started a process, or took it over; None if it is gone."""
+    try:
+        return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
 def cpu_seconds(process_id: int) -> float:
     """User and system time of a process and its living and reaped children; 0 where /proc is not there."""
     total = 0.0

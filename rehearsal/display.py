@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from rehearsal import findings
@@ -22,6 +22,8 @@ INTERRUPTED = 130
 BROKEN = 1
 _LINE_SECONDS = 10.0
 """How often a line is printed where there is no terminal."""
+_ESTIMATE_SECONDS = 300.0
+"""What is left is reckoned from the pace of the last minutes: days with audits and days without lie among them."""
 _WORLD = frozenset({"simulator", "rehearsal"})
 """What is spent on the make-believe world, and not by the service."""
 
@@ -74,8 +76,11 @@ def _telling(size: Size) -> Iterator[Callable[[Progress], None]]:
     if not console.is_terminal:
         yield _Lines()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console) as bar:
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn()),
+    )
+    with Bar(*columns, console=console, speed_estimate_period=_ESTIMATE_SECONDS) as bar:
         task = bar.add_task("starting", total=size.workers)
 
         def tell(progress: Progress) -> None:

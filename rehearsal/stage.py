@@ -21,14 +21,14 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 
 from bot import processes
 from bot.errors import ConfigurationError
 from bot.privacy import keys
 from bot.service import Service, open_service, start_demo_clock
 from bot.settings import Settings
-from bot.storage.database import open_database
+from bot.storage.database import Database, open_database
 
 ROOT = Path(__file__).parents[1]
 HOTLINE = "+12025550100"
@@ -99,6 +99,8 @@ class Stage:
     service: Service
     world: World
     running: dict[str, Popen[bytes]] = field(default_factory=dict)
+    database_process: int | None = None
+    """The database's server, where it is a process of its own on this machine."""
 
     def check(self) -> None:
         """Raise :class:`ConfigurationError` if a part has ended."""
@@ -116,6 +118,8 @@ class Stage:
             for child in processes.children(process.pid):
                 parts[_part_of(processes.command_of(child))] += processes.cpu_seconds(child)
         parts["rehearsal"] = time.process_time()
+        if self.database_process:
+            parts["database"] = processes.cpu_seconds(self.database_process)
         return Spent(dict(parts))
 
 
@@ -136,7 +140,13 @@ def staged(folder: Path, database_url: str | None) -> Iterator[Stage]:
     url = database_url or f"sqlite:///{folder / 'voiceback.db'}"
     account = {"sid": "AC" + secrets.token_hex(16), "token": secrets.token_hex(16)}
     environment = _environment(folder, url, account, web, world)
-    stage = Stage(folder, _prepare(environment, url), World(f"http://127.0.0.1:{world}"))
+    service = _prepare(environment, url)
+    stage = Stage(
+        folder,
+        service,
+        World(f"http://127.0.0.1:{world}"),
+        database_process=_database_process(service.database),
+    )
     configuration = folder / "simulator.json"
     configuration.write_text(json.dumps(_world(account, f"http://127.0.0.1:{web}")), encoding="utf-8")
     try:
@@ -163,6 +173,17 @@ def _prepare(environment: Mapping[str, str], url: str) -> Service:
     database.dispose()
     known = {name.lower(): value for name, value in environment.items()}
     return open_service(Settings.model_validate(known))
+
+
+def _database_process(database: Database) -> int | None:
+    """The server whose child answers us; None for SQLite, and for a server on another machine."""
+    if database.dialect != "postgresql":
+        return None
+    with database.read() as connection:
+        child = int(connection.execute(select(func.pg_backend_pid())).scalar_one())
+    if not processes.command_of(child).startswith("postgres"):
+        return None
+    return processes.parent_of(child)
 
 
 def _environment(folder: Path, url: str, account: Json, web: int, world: int) -> dict[str, str]:
