@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bot import agents, interviews, leads, talks, transfers, watch
 from bot.agents import AgentState
 from bot.callbacks import policies
+from bot.callbacks.claim import Limits
 from bot.callbacks.policy import Mode, Policy
 from bot.clock import wall_time
 from bot.errors import InputError, NotFound
@@ -422,6 +424,23 @@ def test_two_agents_call_two_workers_and_nobody_twice(world: World) -> None:
     due(world, Worker(script=LISTENS), second)
     until(world, lambda: [row.answered_at is not None for row in world.rows(tables.Transfer)] == [True] * 2)
     assert [len(calls_to(world)), len(calls_to(world, second.number))] == [1, 1]
+
+
+def test_clocks_that_beat_together_give_each_callback_to_one_agent(worlds: Worlds, database_url: str) -> None:
+    world = worlds(database_url)
+    phones = [f"+120255501{n}" for n in range(20, 24)]
+    people = [Worker(number=f"+62812000000{n}", alias=f"W-{n}") for n in range(10, 13)]
+    for n, phone in enumerate(phones):
+        seat(world, phone, name=f"agent-{n}")
+    due(world, *people)
+    limits = Limits(50, 20)
+    with ThreadPoolExecutor(4) as clocks:
+        found = clocks.map(
+            lambda _: leads.match(world.service.database, world.clock.now(), wall_time(), limits), range(4)
+        )
+        assert len([each for rung in found for each in rung]) == 3
+    rows = world.rows(tables.Transfer)
+    assert len({row.callback_id for row in rows}) == len({row.agent_id for row in rows}) == len(rows) == 3
 
 
 def test_supervisors_see_a_worker_who_is_called_back_and_not_as_one_who_waits(world: World) -> None:
