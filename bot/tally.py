@@ -167,14 +167,12 @@ def of_all_days(connection: Connection) -> list[Count]:
 
 
 def over_clients(
-    connection: Connection, first: date, last: date, what: Collection[What] = tuple(What)
+    connection: Connection, first: date, last: date, what: Collection[What] | None = None
 ) -> list[Count]:
-    """The sums of some days, both ends included, over all clients: a few rows a day, however many clients there are."""
+    """The sums of some days, both ends included, over all clients: a few rows a day, however many clients there are.
+    Of ``what`` alone, if that is given."""
     number = func.sum(_tally.c.number)
     columns = (_tally.c.day, _tally.c.what, _tally.c.code)
-    rows = connection.execute(
-        select(*columns, number)
-        .where(_tally.c.day >= first, _tally.c.day <= last, _tally.c.what.in_(sorted(what)))
-        .group_by(*columns)
-    )
+    query = select(*columns, number).where(_tally.c.day >= first, _tally.c.day <= last).group_by(*columns)
+    rows = connection.execute(query if what is None else query.where(_tally.c.what.in_(sorted(what))))
     return [Count(day, ALL_CLIENTS, kind, code, int(total)) for day, kind, code, total in rows]
