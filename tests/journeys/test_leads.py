@@ -348,6 +348,7 @@ def test_a_worker_who_picked_up_after_her_agent_had_gone_is_asked_by_the_system(
     until(world, lambda: [each["status"] for each in calls_to(world)] == ["completed"])
     assert agent_state(world, agent) is AgentState.AWAY
     assert any("confidential" in each for each in heard(calls_to(world)[0]))
+    talking.hang_up(world, AGENT)
     world.rest()
     assert world.dispositions() == ["cut_off"]
 
