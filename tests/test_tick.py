@@ -8,6 +8,7 @@ from datetime import timedelta
 from bot import tick
 from bot.storage import tables
 from tests.journeys.world import Worker, World
+from tests.storage.test_plans import listening
 
 TEXT = "They have not paid us since January and nobody helps us with it"
 
@@ -44,3 +45,10 @@ def test_a_part_that_is_alive_writes_it_once(world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: tick.alive(world.service, "web"), range(8)))
     assert len([row for row in world.rows(tables.Heartbeat) if row.name == "web"]) == 1
+
+
+def test_a_beat_with_nothing_due_costs_a_handful_of_questions(world: World) -> None:
+    list(tick.beat(world.service))
+    with listening(world.service.database.engine) as asked:
+        assert list(tick.beat(world.service)) == []
+    assert len(asked) <= 4, list(asked)

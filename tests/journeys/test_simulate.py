@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from bot import tick
+from bot.callbacks.states import AttemptState
+from bot.storage import tables
+from bot.storage.tables import table
+from rehearsal import timekeeper
 from rehearsal.population import FACTORIES, WORKERS, Fate, Size, population
-from tests.journeys.world import ROOT
+from tests.journeys.world import ROOT, Worker, World
 
 FIRST_DAY = datetime(2026, 3, 2, tzinfo=UTC).date()
 
@@ -109,3 +115,27 @@ def test_the_same_seed_makes_the_same_year() -> None:
 def test_there_is_no_factory_without_a_worker() -> None:
     with pytest.raises(ValueError, match="factory"):
         population(Size(2, 3, 10), 1, FIRST_DAY)
+
+
+def test_the_clock_stands_still_for_what_is_to_ring_and_waits_an_hour_at_most_for_those_who_talk(
+    sqlite_world: World,
+) -> None:
+    sqlite_world.interviewed(Worker(number="+6281200000001"))
+    sqlite_world.at("2026-03-02T18:01:00+07:00")
+    assert looked(sqlite_world).busy
+    list(tick.beat(sqlite_world.service))
+    assert looked(sqlite_world).busy
+    attempt = table(tables.Attempt)
+    with sqlite_world.service.database.write() as connection:
+        connection.execute(update(attempt).values(state=AttemptState.ANSWERED))
+    found = looked(sqlite_world)
+    (row,) = sqlite_world.rows(tables.Attempt)
+    assert not found.busy
+    assert not found.is_over
+    assert found.not_beyond == row.claimed_at + timekeeper.LONGEST_TALK
+
+
+def looked(world: World) -> timekeeper.View:
+    """What a rehearsal sees of this world."""
+    with world.service.database.read() as connection:
+        return timekeeper.look(connection, world.service.clock.now())
