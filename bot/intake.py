@@ -34,7 +34,7 @@ from bot import (
     waiting,
     ways,
 )
-from bot.callbacks import settle, wishes
+from bot.callbacks import dial, settle, wishes
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
 from bot.errors import EngineError, NotFound
@@ -144,12 +144,16 @@ def invite(service: Service, door: Door, conversation_id: str) -> None:
 
 
 def open_text(service: Service, door: Door, attempt_id: str) -> bool:
-    """Begin a callback in writing: its neutral opening goes out. False if the address is in a talk already."""
+    """Begin a callback in writing: its neutral opening goes out. False if the address is in a talk already, or if
+    the attempt was taken away from a worker who stood still for too long.
+    """
     now = service.clock.now()
     with service.database.write() as connection:
         row = safety.called(connection, attempt_id)
         if row is None:
             raise NotFound(f"there is no attempt {attempt_id}")
+        if not dial.is_being_placed(connection, attempt_id):
+            return False
         if handoff.is_busy(connection, row.address_id, row.channel):
             return False
         check = PassWords(service.sealer, [row])

@@ -145,6 +145,7 @@ def _look_after(attempt_id: str) -> None:
         _finish(order)
         return
     if order.channel != Name.VOICE:
+        _look_for_opening(order)
         return
     report = voice().call_status(order.call_id) if order.call_id else voice().find_call(order)
     now, wall = heart.clock.now(), wall_time()
@@ -155,6 +156,20 @@ def _look_after(attempt_id: str) -> None:
         if order.state == AttemptState.UNKNOWN:
             dial.placed(connection, attempt_id, report.call_id, now, wall)
         _progress(connection, attempt_id, report)
+
+
+def _look_for_opening(order: Order) -> None:
+    """Whoever began a callback in writing died of it: its opening is in writing or not, there is nobody to ask."""
+    if order.state != AttemptState.UNKNOWN:
+        return
+    heart = service()
+    now, wall = heart.clock.now(), wall_time()
+    begun = select(_conversation.c.id).where(_conversation.c.attempt_id == order.attempt_id)
+    with heart.database.write() as connection:
+        if connection.execute(begun).first():
+            dial.opened(connection, order.attempt_id, now, wall)
+        else:
+            dial.put_back(connection, order.attempt_id, now)
 
 
 def _progress(connection: Connection, attempt_id: str, report: CallReport) -> None:

@@ -141,11 +141,19 @@ def placed(connection: Connection, attempt_id: str, call_id: str, now: datetime,
     )
 
 
+def is_being_placed(connection: Connection, attempt_id: str) -> bool:
+    """Whether the attempt is still with whoever began it; it stays so until the transaction ends."""
+    mine = (_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.PLACING)
+    return bool(connection.execute(select(_attempt.c.id).where(*mine).with_for_update()).first())
+
+
 def opened(connection: Connection, attempt_id: str, now: datetime, wall: datetime) -> None:
     """A callback in writing began: its attempt lasts as long as its conversation."""
     connection.execute(
         update(_attempt)
-        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.PLACING)
+        .where(
+            _attempt.c.id == attempt_id, _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
+        )
         .values(state=AttemptState.ANSWERED, placed_at=now, answered_at=now, lease_until=wall + WRITING_LEASE)
     )
 

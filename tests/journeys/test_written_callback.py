@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from bot import intake
+from bot.callbacks import dial
+from bot.callbacks.claim import Limits, claim_due
+from bot.clock import wall_time
+from bot.messages import Channel
 from bot.storage import tables
+from channels import jobs
 from tests.journeys.test_hotline import write
 from tests.journeys.world import Worker, World
 
@@ -53,3 +61,31 @@ def test_later_in_her_own_words_moves_the_same_callback_by_her_own_clock(sqlite_
     callback = world.callback()
     assert (callback["state"], callback["preference"]) == ("scheduled", "2026-03-04 after 20:00")
     assert callback["due_at"] is not None
+
+
+def dies_after(world: World, *, opening: bool) -> None:
+    """A worker begins a callback in writing and dies before, or after, the opening is written; leases run out."""
+    world.interviewed(SITI)
+    world.at("2026-03-02T18:01:05+07:00")
+    heart, limits = world.service, Limits(calls_per_second=50, slots=50)
+    (attempt,) = claim_due(heart.database, world.clock.now(), wall_time(), limits)
+    with heart.database.write() as connection:
+        assert dial.begin(connection, heart.sealer, attempt, world.clock.now(), wall_time())
+    if opening:
+        assert intake.open_text(heart, jobs.doors()[Channel.SMS], attempt)
+    for _ in range(3):
+        world.pass_time(timedelta(seconds=40))
+        world.run()
+
+
+def test_an_opening_that_was_never_written_is_written_once(sqlite_world: World) -> None:
+    dies_after(sqlite_world, opening=False)
+    assert len(sqlite_world.network.texts_to(SITI.number)) == 1
+    assert sqlite_world.dispositions()[0] == "released"
+
+
+def test_an_opening_that_was_written_is_not_written_again(sqlite_world: World) -> None:
+    dies_after(sqlite_world, opening=True)
+    assert len(sqlite_world.network.texts_to(SITI.number)) == 1
+    (attempt,) = sqlite_world.rows(tables.Attempt)
+    assert attempt.state == "answered"
