@@ -31,6 +31,8 @@ class Plot:
     settings: Mapping[str, Any] = field(default_factory=dict)
     in_line: bool = False
     """The hotline's flow is the small one that looks for a person (:mod:`tests.journeys.talking`)."""
+    chaos: Mapping[str, Any] = field(default_factory=dict)
+    """What the provider does wrong besides (``/sim/chaos``)."""
     no_retries: bool = False
     """The provider does not repeat a webhook that failed."""
     least: Mapping[str, int] = field(default_factory=dict)
@@ -99,6 +101,8 @@ PLOTS = {
             least={"calls": 1},
         ),
         Plot("no answer", workers=[Worker(script="no-answer")], least={"calls": 1}),
+        # Whoever dies while she dials is not saved by the provider's reports.
+        Plot("no reports", workers=[Worker(script="no-answer")], chaos={"drop": 1.0}, least={"calls": 1}),
         Plot("text", writes(LONG, "1", "stop"), least={"texts": 2}),
         Plot("talk in writing", writes("hello", "English", "1", "5", "1", LONG, "skip", "no")),
         Plot("picture", writes("Look at this please", media=["picture"]), least={"texts": 1}),

@@ -142,14 +142,16 @@ class Stage:
         self._reset()
         for role in ROLES:
             self._start(role, fatal if role == victim else None)
-        return self._perform()
+        broken = self._perform()
+        # Whoever is kept waiting by a crash may have hung up: then less comes of it.
+        return broken if fatal else [*broken, *self._too_little()]
 
     def rehearse(self) -> list[str]:
         """The same with all roles in this process, and nobody killed."""
         self._reset()
         for role in ROLES:
             self._roles[role] = rehearse(role, self.company)
-        return self._perform()
+        return [*self._perform(), *self._too_little()]
 
     def _perform(self) -> list[str]:
         try:
@@ -169,6 +171,7 @@ class Stage:
 
     def _reset(self) -> None:
         self.network.post("/sim/reset")
+        self.network.post("/sim/chaos", dict(self.plot.chaos))
         self.base.bring_back()
         self.redis.flushall()
         self.company.trace.unlink(missing_ok=True)
@@ -244,7 +247,7 @@ class Stage:
 
     def _judge(self) -> list[str]:
         seen = self._evidence()
-        return [*promises.broken(seen), *self._open(), *self._sent_twice(), *self._too_little(seen)]
+        return [*promises.broken(seen), *self._open(), *self._sent_twice()]
 
     def _sent_twice(self) -> Iterator[str]:
         state = self.network.get("/sim/state", parts="messages,deleted")
@@ -265,7 +268,8 @@ class Stage:
         urls = [call["request"]["Url"][0] for call in self.network.calls() if call.get("request")]
         return [url for url in urls if "/voice/agent/" in url]
 
-    def _too_little(self, seen: promises.Evidence) -> Iterator[str]:
+    def _too_little(self) -> Iterator[str]:
+        seen = self._evidence()
         made = {
             "calls": sum(each.disposition is not None for each in seen.attempts.values()),
             "texts": seen.outbox["sent"],

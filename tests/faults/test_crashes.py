@@ -8,7 +8,7 @@ import sys
 from tests.faults.tap import Deed, Moment, Point, label, moments, without_ids
 from tests.journeys.world import ROOT
 
-PLOTS = ("no answer", "text")
+PLOTS = ("no reports", "text")
 EVERY = 4
 """So many moments are left to the command for each that is taken here."""
 
