@@ -33,6 +33,7 @@ _LOOK_SECONDS = 0.02
 _QUIET_SECONDS = 0.03
 """For so long nothing must wait to be dialled before the clock moves: every process reads it anew within that time."""
 _TELL_SECONDS = 0.25
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STUCK_SECONDS = 900.0
 """After so long in which nothing became of what is under way, something is broken: longer than any lease of a call."""
 _BROUGHT_IN_AT = hour(12, tzinfo=UTC)
@@ -244,7 +245,7 @@ def _upload(visit: Visit) -> str:
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM ask the rehearsal to end, while the block lasts; in other threads nothing is asked."""
+    """Ctrl-C, SIGTERM and a terminal that is closed ask the rehearsal to end, while the block lasts; in other threads nothing is asked."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -253,7 +254,7 @@ def _stopping() -> Iterator[threading.Event]:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, on_signal) for number in _ENDINGS}
     try:
         yield stop
     finally:
