@@ -551,7 +551,8 @@ def test_callback_at_a_day_part(thread: Conversation) -> None:
 def test_who_wants_no_text_before_calls_says_so_at_any_question(thread: Conversation) -> None:
     thread.take("1", "No text")
     assert thread.of(ConsentGiven) == [ConsentGiven(ConsentScope.REMIND, False)]
-    assert not thread.prompt.texts[0].startswith("Sorry") and thread.prompt.expects is Expects.CHOICE
+    assert not thread.prompt.texts[0].startswith("Sorry")
+    assert thread.prompt.expects is Expects.CHOICE
 
 
 def test_who_wants_no_text_before_calls_says_so_first_and_is_asked_nothing(
