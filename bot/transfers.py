@@ -579,9 +579,7 @@ def legs(connection: Connection, transfer_id: str, state: TransferState) -> Legs
 def dismiss(connection: Connection, transfer_id: str, wall: datetime) -> None:
     """The agent's part is over, because a worker whom she calls back cannot be reached, or she ended the talk
     herself: her telephone is let go at once, and with it the conference ends. Safe to repeat."""
-    outcome = case(
-        (_transfer.c.answered_at.is_not(None), TransferOutcome.TALKED.value), else_=_NOBODY.value
-    )
+    outcome = case((_transfer.c.answered_at.is_not(None), TransferOutcome.TALKED.value), else_=_NOBODY.value)
     _move(connection, transfer_id, _S.PARTING, (_S.TALKING,), outcome=outcome, lease_until=wall)
 
 
