@@ -8,6 +8,7 @@ the block. On SQLite a write begins with BEGIN IMMEDIATE, and the writers of one
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -28,6 +29,9 @@ from bot.storage.turns import Turns
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _POOL = 34
 """Connections per process: one for each web thread (granian runs 32) and two to spare."""
+_UPGRADE_LOCK = 0x766F696365
+"""The number of the advisory lock of an upgrade."""
+_UPGRADE_SECONDS = 30.0
 
 
 class Database:
@@ -57,9 +61,12 @@ class Database:
     # --- schema ------------------------------------------------------------------------------
 
     def upgrade(self) -> None:
-        """Bring the schema to the newest revision (``voiceback db upgrade``)."""
+        """Bring the schema to the newest revision (``voiceback db upgrade``); safe to repeat after it was broken off.
+
+        Others may read and write meanwhile. Raises :class:`ConfigurationError`, also when another upgrade goes on.
+        """
         try:
-            with self.engine.connect() as connection:
+            with self._alone(), self.engine.connect() as connection:
                 config = _alembic()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -70,6 +77,28 @@ class Database:
             raise ConfigurationError(
                 "the database's schema is newer than this code. Install the newer version; nothing was changed."
             ) from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another upgrade of this database. On SQLite the file's own lock is enough.
+
+        The lock is asked for again and again, because a statement that waits would itself be waited for by an index
+        that is made concurrently. It ends with its connection, which the pool gives up.
+        """
+        with self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.detach()
+                self._lock_upgrades(connection)
+            yield
+
+    def _lock_upgrades(self, connection: Connection) -> None:
+        until = time.monotonic() + _UPGRADE_SECONDS
+        while not connection.execute(select(func.pg_try_advisory_lock(_UPGRADE_LOCK))).scalar_one():
+            connection.commit()
+            if time.monotonic() > until:
+                raise ConfigurationError("another upgrade of this database goes on. Wait for its end.")
+            time.sleep(0.2)
+        connection.commit()
 
     def check_schema(self) -> None:
         """Raise :class:`SchemaError` if the schema is behind the code; a newer one is accepted, for rolling updates."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
+from bot.ids import new_id
 from bot.storage.database import Database, _alembic, open_database
 from bot.storage.tables import metadata
+from tests.postgres import Postgres
 
 FIRST = "0001"
+_AS_A_WRITER = text("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
 CHECKED = {"callback_one_of_a_round", "transfer_open_callback", "transfer_attempt"}
 """New promises of old tables that were looked at: the code of 0002 made callbacks of audits in the first round only,
 one for each worker, and never makes another. The code of 0003 fills neither the callback nor the attempt of a transfer,
@@ -60,6 +66,71 @@ def test_the_code_of_the_schema_before_can_go_on_after_each_migration(tmp_path: 
                 _assert_old_statements_fit(name, table, after[name])
     finally:
         database.dispose()
+
+
+def test_an_index_that_a_killed_upgrade_left_broken_is_made_again(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    broken = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('cases_open')")
+    valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('cases_open')")
+    try:
+        with database.write() as connection:
+            connection.execute(broken)
+            connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        database.upgrade()
+        database.check_schema()
+        with database.read() as connection:
+            assert connection.execute(valid).scalar_one()
+    finally:
+        database.dispose()
+
+
+def test_writers_go_on_while_an_upgrade_makes_an_index(postgres_url: str) -> None:
+    # The writer's transaction is open all the while the index waits for it; a plain index would be waited for by the
+    # second writer, and that one has no time to wait.
+    database = open_database(postgres_url)
+    try:
+        with database.write() as connection:
+            connection.execute(text("DROP INDEX cases_open"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        upgrade = Thread(target=database.upgrade)
+        with database.write() as first:
+            first.execute(_AS_A_WRITER)
+            upgrade.start()
+            _until_the_index_waits(database)
+            with database.write() as second:
+                second.execute(text("SET LOCAL lock_timeout = '1s'"))
+                second.execute(_AS_A_WRITER)
+        upgrade.join()
+        database.check_schema()
+    finally:
+        database.dispose()
+
+
+def _until_the_index_waits(database: Database) -> None:
+    waiting = text(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with database.read() as connection:
+            if connection.execute(waiting).first():
+                return
+        time.sleep(0.02)
+    raise AssertionError("no index was begun")
+
+
+def test_two_upgrades_at_once_take_turns(postgres: Postgres) -> None:
+    name = f"upgrade_{new_id()}"
+    url = postgres.create(name)
+    databases = [open_database(url) for _ in range(2)]
+    try:
+        with ThreadPoolExecutor() as both:
+            assert list(both.map(Database.upgrade, databases)) == [None, None]
+        databases[0].check_schema()
+    finally:
+        for each in databases:
+            each.dispose()
+        postgres.drop(name)
 
 
 def _pairs(database: Database) -> list[tuple[dict[str, Any], dict[str, Any]]]:
