@@ -147,15 +147,17 @@ def conclude(
     """End the interview as the agent says, with its call if that is still on: the worker hears a neutral goodbye.
 
     ``when`` is the other time that the worker asked for (``later``), in English words or in hers. A worker who is
-    in danger is never contacted again, and a supervisor looks at once, also where the questions were over.
-    Raises :class:`InputError` for another outcome or a time that is not understood, and
-    :class:`NotFound` as :func:`sheet`.
+    in danger is never contacted again, and a supervisor looks at once; she and who said stop are heeded also where
+    the talk was over before. Raises :class:`InputError` for another outcome, a time that is not understood, or
+    a talk that had ended in another way (``ended``), and :class:`NotFound` as :func:`sheet`.
     """
     if outcome not in asker.ENDS:
         raise InputError("a talk cannot end like that", code="outcome_unknown")
     now = service.clock.now()
     with service.database.write() as connection:
-        row = talks.own(connection, staff_id, transfer_id)
+        # The report that her call is over takes the transfer first and the attempt then: in another order the two
+        # could wait for each other.
+        row = talks.own(connection, staff_id, transfer_id, lock=True)
 
         def step(standing: Standing, session: Session, context: Context) -> Sprint:
             preference = None
@@ -166,8 +168,8 @@ def conclude(
         ended = _take(connection, service, row, step, now)
         if ended:
             access.record(connection, staff_id, "end_talk", "transfer", transfer_id, wall_time())
-        if outcome is Outcome.UNSAFE and not ended:
-            talks.unsafe(connection, staff_id, transfer_id, now)
+        else:
+            _heard_after_the_end(connection, staff_id, row, outcome, now)
         transfers.dismiss(connection, transfer_id, wall_time())
 
 
@@ -200,6 +202,19 @@ def _take(connection: Connection, service: Service, row: AnyRow, step: _Step, no
         return False
     steps.write(connection, service, _DESK, standing, sprint, now, Turn(None, talk.version))
     return True
+
+
+def _heard_after_the_end(
+    connection: Connection, staff_id: str, row: AnyRow, outcome: Outcome, now: datetime
+) -> None:
+    """The conversation was over, mostly because its agent took long to say how it ended. Nothing that the worker
+    wanted is passed over in silence."""
+    if outcome is Outcome.UNSAFE:
+        talks.unsafe(connection, staff_id, row.id, now)
+    elif outcome is Outcome.STOPPED:
+        talks.stop(connection, staff_id, row.id, now)
+    elif connection.execute(_more(row.conversation_id)).one().outcome != outcome:
+        raise InputError("the talk had ended before this; write what she wanted into a note", code="ended")
 
 
 def _preference(

@@ -179,12 +179,17 @@ def unsafe(connection: Connection, staff_id: str, transfer_id: str, now: datetim
     row = own(connection, staff_id, transfer_id)
     source = _source(connection, row)
     opening.record(connection, source, [GrievanceRaised("duress", "threat", "S1")], now)
-    address_id = connection.execute(
-        select(_conversation.c.address_id).where(_conversation.c.id == row.conversation_id)
-    ).scalar_one()
-    if address_id is not None:
-        contacts.stop(connection, address_id, source.contact_id, StopReason.UNSAFE, now)
+    _stop(connection, row, StopReason.UNSAFE, now)
     access.record(connection, staff_id, "unsafe_talk", "transfer", transfer_id, wall_time())
+
+
+def stop(connection: Connection, staff_id: str, transfer_id: str, now: datetime) -> None:
+    """The worker told the agent that she wants no more contact: nobody calls or writes to her again.
+
+    Raises :class:`NotFound` for a talk that is not hers.
+    """
+    _stop(connection, own(connection, staff_id, transfer_id), StopReason.WORKER, now)
+    access.record(connection, staff_id, "stop_talk", "transfer", transfer_id, wall_time())
 
 
 def wrap_up(
@@ -216,9 +221,11 @@ def _raised(taxonomy: Taxonomy, category: str, severity: str | None) -> Grievanc
     return GrievanceRaised(_QUESTION, category, severity or known.severity, known.ilo)
 
 
-def own(connection: Connection, staff_id: str, transfer_id: str) -> AnyRow:
-    """The row of a talk that is an agent's own at this moment. Raises :class:`NotFound` for any other."""
+def own(connection: Connection, staff_id: str, transfer_id: str, *, lock: bool = False) -> AnyRow:
+    """The row of a talk that is an agent's own at this moment, locked if the caller is to change it. Raises
+    :class:`NotFound` for any other."""
     query = select(_transfer).where(_transfer.c.id == transfer_id)
+    query = query.with_for_update() if lock else query
     row = connection.execute(query).one_or_none()
     if (
         row is None
@@ -241,6 +248,16 @@ def _own_notes(
 ) -> tuple[Happening, ...]:
     name = connection.execute(select(_staff.c.name).where(_staff.c.id == staff_id)).scalar_one()
     return tuple(e for e in case.events if e.kind == "note" and e.staff == name and e.at >= since)
+
+
+def _stop(connection: Connection, row: AnyRow, reason: StopReason, now: datetime) -> None:
+    talk = connection.execute(
+        select(_conversation.c.address_id, _conversation.c.contact_id).where(
+            _conversation.c.id == row.conversation_id
+        )
+    ).one()
+    if talk.address_id is not None:
+        contacts.stop(connection, talk.address_id, talk.contact_id, reason, now)
 
 
 def _source(connection: Connection, row: AnyRow) -> opening.Source:

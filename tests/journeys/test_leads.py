@@ -314,6 +314,23 @@ def test_an_agent_who_never_says_how_it_ended_holds_the_callback_for_a_while_onl
     wrap_up(world, agent, talk)
 
 
+def test_what_she_wanted_is_not_lost_when_it_is_entered_after_the_end(world: World) -> None:
+    agent, talk = lead(world)
+    enter(world, agent, talk, "yes", "yes")
+    talking.hang_up(world, NUMBER)
+    over(world)
+    world.pass_time(leads.TO_WRITE_UP)
+    world.run()
+    assert world.dispositions() == ["cut_off"]
+    interviews.conclude(world.service, agent, talk, Outcome.CUT_OFF)
+    with pytest.raises(InputError, match="ended"):
+        interviews.conclude(world.service, agent, talk, Outcome.LATER, "tomorrow after 8 pm")
+    assert not world.rows(tables.Stop)
+    interviews.conclude(world.service, agent, talk, Outcome.STOPPED)
+    assert {row.reason for row in world.rows(tables.Stop)} == {"worker"}
+    assert state(world, "stopped")()
+
+
 def test_what_was_said_last_is_entered_after_the_call(world: World) -> None:
     agent, talk = lead(world)
     enter(world, agent, talk, *ALL[:-2])
