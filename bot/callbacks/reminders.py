@@ -1,7 +1,7 @@
 """One short text before a call, to a worker who agreed to it: when we will call, and how to choose another time.
 
     a callback is planned ──▶ ``remind_at`` ──the clock──▶ a row of ``reminder``, with a text in the outbox
-        ──just before it is sent──▶ sent, if the call is still planned for that instant; else it is dropped
+        ──just before it is sent──▶ sent, if all of this still holds at that moment; else it is dropped
 
 It goes to the telephone that will ring, and only there. She agreed in a talk with us, or at the interview and never
 took it back; it is not sent to a telephone that several people are known to use, nor to one to which she said
@@ -299,17 +299,19 @@ def _is_talking(connection: Connection, address_id: str) -> bool:
 
 
 def still_holds(connection: Connection, message_id: str, now: datetime) -> bool:
-    """Whether a text before a call is true at the moment of its sending: the call is planned for that instant,
-    which is ahead, and she has not said meanwhile that she wants none."""
-    row = connection.execute(
-        select(_reminder.c.call_at, _callback.c.due_at, _callback.c.state, _contact.c.reminders)
-        .join(_callback, _callback.c.id == _reminder.c.callback_id)
-        .join(_contact, _contact.c.id == _callback.c.contact_id)
-        .where(_reminder.c.message_id == message_id)
+    """Whether a text before a call is true and does no harm at the moment of its sending, which a provider may have
+    held up: the call is planned for that instant, the hour is one at which a text may go out, and nothing that was
+    learned meanwhile, from her or of her telephone, speaks against it."""
+    told = connection.execute(
+        select(_reminder.c.callback_id, _reminder.c.call_at).where(_reminder.c.message_id == message_id)
     ).one_or_none()
-    if row is None or row.state != CallbackState.SCHEDULED or row.reminders is False:
+    if told is None:
         return False
-    return bool(row.due_at == row.call_at and now < row.call_at)
+    known = requests.read(connection, told.callback_id, now)
+    if known.row.state != CallbackState.SCHEDULED or known.row.due_at != told.call_at:
+        return False
+    at = instant(known.request, known.policy, told.call_at, now)
+    return at is not None and at <= now and is_wanted(connection, known.row)
 
 
 def of(connection: Connection, callback_ids: Collection[str]) -> dict[str, list[Told]]:

@@ -226,6 +226,30 @@ def test_text_about_a_call_that_was_moved_meanwhile_is_not_sent(sqlite_world: Wo
     assert "cancelled" in [row.state for row in world.rows(tables.Outbox)]
 
 
+def test_text_that_was_held_up_is_not_sent_at_night(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(
+        Worker(reminder="yes", language="id", preferred_time="2026-03-03 07:40"), audit_date=DAY
+    )
+    world.at("2026-03-02T21:15:00+07:00")
+    claimed(world)  # and lost
+    world.pass_time(timedelta(minutes=20))
+    world.run()
+    assert told(world) == []
+    assert "cancelled" in [row.state for row in world.rows(tables.Outbox)]
+
+
+def test_text_that_was_held_up_is_not_sent_to_a_phone_that_two_use_by_now(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(SITI, audit_date=DAY)
+    world.at("2026-03-03T16:00:00+07:00")
+    work = claimed(world)
+    world.interviewed(Worker(SITI.number, alias="W-2"), audit_date=DAY, ref="A-2")
+    world.work(work)
+    world.run()
+    assert told(world) == []
+
+
 def test_who_wants_no_text_gets_none_and_is_called_all_the_same(sqlite_world: World) -> None:
     world = sqlite_world
     world.interviewed(SITI, audit_date=DAY)
