@@ -183,10 +183,11 @@ def free_slots(connection: Connection, slots: int, now: datetime) -> int:
     """How many calls may still be under way beside those that are.
 
     A talk is settled when its flow ends; its call goes on until the goodbye is said. If the provider does not tell
-    that it is over, it counts as over after a while.
+    that it is over, it counts as over after a while. A call that is over takes no slot, although its agent may
+    still write up what was said.
     """
     calls = select(func.count()).select_from(_attempt).where(_attempt.c.channel == Channel.VOICE)
-    open_ones = calls.where(UNSETTLED).scalar_subquery()
+    open_ones = calls.where(UNSETTLED, _attempt.c.ended_at.is_(None)).scalar_subquery()
     goodbyes = calls.where(HANGING_UP, _attempt.c.settled_at > now - GOODBYE).scalar_subquery()
     under_way = connection.execute(select(open_ones + goodbyes)).scalar_one()
     return max(0, slots - int(under_way))

@@ -71,6 +71,17 @@ def test_a_call_takes_its_slot_until_its_goodbye_is_said(due: World) -> None:
     assert len(claim(due, Limits(calls_per_second=100, slots=1))) == 1
 
 
+def test_a_call_that_is_over_takes_no_slot_while_its_agent_writes_it_up(due: World) -> None:
+    first = claim(due, Limits(calls_per_second=100, slots=1))
+    with due.service.database.write() as connection:
+        now, wall = due.clock.now(), wall_time()
+        assert dial.begin(connection, due.service.sealer, first[0], now, wall)
+        settle.answered(connection, first[0], "CA1", now, wall)
+        assert free_slots(connection, 1, now) == 0
+        settle.progress(connection, first[0], CallStatus.COMPLETED, now, wall, call_id="CA1")
+        assert free_slots(connection, 1, now) == 1
+
+
 def test_a_returned_call_takes_the_callback_away_from_the_clock(due: World) -> None:
     contact = due.rows(tables.Contact)[0]
     with due.service.database.write() as connection:
