@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
 from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from bot import (
     alerts,
@@ -36,6 +37,8 @@ from bot.privacy import access
 from bot.service import Service
 from bot.settings import Settings
 from bot.storage.tables import Conversation, Heartbeat, Message, table
+
+log = structlog.get_logger()
 
 _conversation = table(Conversation)
 _message = table(Message)
@@ -68,9 +71,9 @@ def beat(service: Service) -> Iterator[Work]:
     if seen.due:
         _replan(service, now)
     if seen.over:
-        rounds.follow(service.database, now, MOST_FOLLOWED)
+        _apart("follow", lambda: rounds.follow(service.database, now, MOST_FOLLOWED))
     if seen.reminders:
-        reminders.put_in(service, now, MOST_REMINDED)
+        _apart("remind", lambda: reminders.put_in(service, now, MOST_REMINDED))
     if _is_to_poll(service, wall):
         yield Work("poll", ())
     for there, job, size, step in _steps(service, seen, now, wall):
@@ -179,8 +182,23 @@ def _replan(service: Service, now: datetime) -> None:
     with service.database.read() as connection:
         missed = missed_windows(connection, now, BATCH) + caps.held_back(connection, now, BATCH)
     for callback_id in dict.fromkeys(missed):
-        with service.database.write() as connection:
-            settle.replan(connection, callback_id, now)
+        _apart("replan", partial(_replan_one, service, callback_id, now))
+
+
+def _replan_one(service: Service, callback_id: str, now: datetime) -> None:
+    with service.database.write() as connection:
+        settle.replan(connection, callback_id, now)
+
+
+def _apart(step: str, act: Callable[[], object]) -> None:
+    """Do what comes before the calls of a beat. A row that cannot be read, as one of a later version, must not keep
+    all workers from being called; a database that is away ends the beat."""
+    try:
+        act()
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # the error's text may hold what no log may; its kind is enough
+        log.error("step_failed", step=step, error=type(error).__name__)
 
 
 def _timers(connection: Connection, now: datetime, wall: datetime) -> list[str]:

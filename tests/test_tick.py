@@ -5,8 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import update
+
 from bot import tick
 from bot.storage import tables
+from bot.storage.tables import table
 from tests.journeys.world import Worker, World
 from tests.storage.test_plans import listening
 
@@ -52,3 +56,25 @@ def test_a_beat_with_nothing_due_costs_a_handful_of_questions(world: World) -> N
     with listening(world.service.database.engine) as asked:
         assert list(tick.beat(world.service)) == []
     assert len(asked) <= 4, list(asked)
+
+
+@pytest.mark.parametrize("what", ["missed", "told", "over"])
+def test_a_callback_that_cannot_be_read_keeps_nobody_else_waiting(sqlite_world: World, what: str) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(alias="W-1"), Worker(number="+6281200000002", alias="W-2"))
+    callback = table(tables.Callback)
+    states: dict[str, dict[str, object]] = {
+        "missed": {"window_end": world.clock.now()},
+        "told": {"remind_at": world.clock.now()},
+        "over": {"state": "given_up", "give_up_reason": "attempts_used"},
+    }
+    first = world.rows(tables.Callback)[0].id
+    with world.service.database.write() as connection:
+        change = update(callback).where(callback.c.id == first)
+        connection.execute(
+            change.values(preference="of a later version", timezone="Mars/North", **unreadable)
+        )
+    world.at("2026-03-02T18:01:00+07:00")
+    placed = [each for work in tick.beat(world.service) if work.job == "place" for each in work.ids]
+    rows = {row.id: row.callback_id for row in world.rows(tables.Attempt)}
+    assert [each for each in placed if rows[each] != first], "the other worker is called"
