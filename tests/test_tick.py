@@ -72,7 +72,7 @@ def test_a_callback_that_cannot_be_read_keeps_nobody_else_waiting(sqlite_world: 
     with world.service.database.write() as connection:
         change = update(callback).where(callback.c.id == first)
         connection.execute(
-            change.values(preference="of a later version", timezone="Mars/North", **unreadable)
+            change.values(preference="of a later version", timezone="Mars/North", **states[what])
         )
     world.at("2026-03-02T18:01:00+07:00")
     placed = [each for work in tick.beat(world.service) if work.job == "place" for each in work.ids]
