@@ -388,9 +388,16 @@ def put_off_next(connection: Connection, contact_id: str, preference: str, now: 
 
 
 def hold(connection: Connection, contact_id: str, now: datetime) -> None:
-    """While a worker tells us in writing when to call, what is planned for her next does not ring."""
+    """While a worker tells us in writing when to call, what is planned for her next does not ring.
+
+    If she names no time after all, it may take place as many days longer as with a time of hers: its window may
+    be over by then, and it may have been the last one.
+    """
     found = connection.execute(_next_of(contact_id, now)).scalar_one_or_none()
-    until = now + HELD_FOR
+    if found is None:
+        return
+    known, until = requests.read(connection, found, now), now + HELD_FOR
+    today = now.astimezone(known.request.timezone).date()
     connection.execute(
         update(_callback)
         .where(
@@ -398,7 +405,7 @@ def hold(connection: Connection, contact_id: str, now: datetime) -> None:
             _callback.c.state == CallbackState.SCHEDULED,
             _callback.c.due_at < until,
         )
-        .values(due_at=until, updated_at=now)
+        .values(due_at=until, last_day=max(known.row.last_day, today + LONGER_IF_ASKED), updated_at=now)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 from sqlalchemy import insert, update
@@ -91,6 +91,20 @@ def test_her_phone_does_not_ring_while_she_says_when(sqlite_world: World) -> Non
     world.pass_time(timedelta(minutes=30))
     world.rest()
     assert len(world.network.calls()) == 1, "who says no time is called when she had wished"
+
+
+def test_who_said_later_on_the_last_day_and_no_time_is_called_on_another_day(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(SITI.number, preferred_time="2026-03-02 18:00"))
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Callback)).values(last_day=date(2026, 3, 2)))
+    world.at("2026-03-02T17:59:50+07:00")
+    texts(world, "later", SITI.pass_word)
+    world.at("2026-03-02T18:31:00+07:00")
+    world.run()
+    assert world.network.calls() == []
+    assert world.callback()["state"] == "scheduled"
+    assert world.callback()["due_at"] == "2026-03-03T11:00:00+00:00"
 
 
 def test_a_wish_at_which_nobody_may_be_called_leaves_the_old_one(sqlite_world: World) -> None:
