@@ -20,7 +20,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal_column, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import tally
 from bot.callbacks import consents, requests, wishes
@@ -51,6 +53,8 @@ from bot.storage.tables import (
 from bot.storage.types import AnyRow
 from bot.transcript import Thread, message_row
 
+log = structlog.get_logger()
+
 _callback = table(Callback)
 _contact = table(Contact)
 _conversation = table(Conversation)
@@ -63,6 +67,8 @@ LEAST_AHEAD: Final = timedelta(minutes=15)
 """A text that would come later than this before the call is not sent."""
 MOST_EARLIER: Final = timedelta(hours=24)
 """How much earlier than the policy says a text may go out, where night or a shift lies between."""
+LOOK_AGAIN: Final = timedelta(minutes=10)
+"""After so long a callback that could not be read is looked at again."""
 
 # Written out, because a partial index is used only where the statement says the same as the index does.
 _WAITS: Final[ColumnElement[bool]] = and_(
@@ -213,10 +219,26 @@ def put_in(service: Service, now: datetime, limit: int) -> int:
         told = [
             client_id
             for callback_id in connection.execute(mine).scalars().all()
-            for client_id in _put_in(connection, service.sealer, service.catalogs, callback_id, now)
+            for client_id in _put_in_or_later(connection, service, callback_id, now)
         ]
         tally.reminded(connection, told, now)
         return len(told)
+
+
+def _put_in_or_later(
+    connection: Connection, service: Service, callback_id: str, now: datetime
+) -> list[str | None]:
+    """The same as :func:`_put_in`. A callback that cannot be read, as one of a later version, is looked at again
+    later: it must not keep back the texts of all others."""
+    try:
+        return _put_in(connection, service.sealer, service.catalogs, callback_id, now)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # the error's text may hold what no log may; its kind is enough
+        log.error("reminder_put_off", callback=callback_id, error=type(error).__name__)
+        this = update(_callback).where(_callback.c.id == callback_id)
+        connection.execute(this.values(remind_at=now + LOOK_AGAIN))
+        return []
 
 
 def _put_in(
@@ -307,7 +329,13 @@ def still_holds(connection: Connection, message_id: str, now: datetime) -> bool:
     ).one_or_none()
     if told is None:
         return False
-    known = requests.read(connection, told.callback_id, now)
+    try:
+        known = requests.read(connection, told.callback_id, now)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # as above; letters to others are opened beside this one
+        log.error("reminder_dropped", callback=told.callback_id, error=type(error).__name__)
+        return False
     if known.row.state != CallbackState.SCHEDULED or known.row.due_at != told.call_at:
         return False
     at = instant(known.request, known.policy, told.call_at, now)

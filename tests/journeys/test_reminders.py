@@ -365,3 +365,33 @@ def test_nothing_is_told_in_the_middle_of_a_talk_by_text(sqlite_world: World) ->
     until(world, "16:00:00")
     assert len(told(world)) == before
     assert world.callback()["state"] == CallbackState.SCHEDULED
+
+
+def test_a_plan_that_cannot_be_read_keeps_nobody_elses_text_back(sqlite_world: World) -> None:
+    world = sqlite_world
+    other = Worker("+6281200000002", alias="W-2", reminder="yes", language="id")
+    world.interviewed(SITI, other, audit_date=DAY)
+    callback = table(tables.Callback)
+    first = world.rows(tables.Callback)[0].id
+    with world.service.database.write() as connection:
+        unreadable = update(callback).where(callback.c.id == first)
+        connection.execute(unreadable.values(preference="of a later version"))
+    world.at("2026-03-03T16:00:00+07:00")
+    world.run()
+    assert len(told(world)) + len(told(world, other)) == 1
+    with world.service.database.write() as connection:
+        connection.execute(update(callback).where(callback.c.id == first).values(preference="evening"))
+    world.pass_time(reminders.LOOK_AGAIN)
+    world.run()
+    assert [len(told(world)), len(told(world, other))] == [1, 1], "it is told as soon as it can be"
+
+
+def test_a_plan_that_cannot_be_read_any_more_holds_up_no_letter(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(SITI, audit_date=DAY)
+    world.at("2026-03-03T16:00:00+07:00")
+    work = claimed(world)
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Callback)).values(preference="of a later version"))
+    world.work(work)
+    assert [row.state for row in world.rows(tables.Outbox)] == ["cancelled"]
