@@ -16,7 +16,9 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.callbacks import consents, requests, settle
 from bot.callbacks.plan import GiveUp
@@ -27,6 +29,8 @@ from bot.flow.events import ConsentScope
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, table
 from bot.storage.types import AnyRow
+
+log = structlog.get_logger()
 
 _attempt = table(Attempt)
 _audit = table(Audit)
@@ -54,8 +58,25 @@ def follow(database: Database, now: datetime, limit: int) -> int:
         ids = list(connection.execute(select(_callback.c.id).where(_UNFOLLOWED).limit(limit)).scalars())
     if not ids:
         return 0
-    with database.write() as connection:
-        return sum(_follow(connection, callback_id, now) for callback_id in ids)
+    try:
+        with database.write() as connection:
+            return sum(_follow(connection, callback_id, now) for callback_id in ids)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        # One of them cannot be read, as one of a later version: it must not keep the others back.
+        return sum(_follow_alone(database, callback_id, now) for callback_id in ids)
+
+
+def _follow_alone(database: Database, callback_id: str, now: datetime) -> int:
+    try:
+        with database.write() as connection:
+            return _follow(connection, callback_id, now)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # the error's text may hold what no log may; its kind is enough
+        log.error("round_not_followed", callback=callback_id, error=type(error).__name__)
+        return 0
 
 
 def look_again(connection: Connection, client_id: str, policy: Policy, now: datetime) -> None:

@@ -194,6 +194,19 @@ def test_who_said_stop_meanwhile_is_not_called(sqlite_world: World) -> None:
 # --- once, and whatever happens -----------------------------------------------------------------------
 
 
+def test_a_callback_that_cannot_be_read_keeps_nobody_else_from_the_next_round(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(alias="W-1"), Worker(number="+6281200000002", alias="W-2"))
+    over(world)
+    first = world.rows(tables.Callback)[0].id
+    with world.service.database.write() as connection:
+        connection.execute(update(_callback).where(_callback.c.id == first).values(timezone="Mars/North"))
+    assert follow(world) == 1
+    with world.service.database.write() as connection:
+        connection.execute(update(_callback).where(_callback.c.id == first).values(timezone="Asia/Jakarta"))
+    assert follow(world) == 1, "it is followed as soon as it can be read"
+
+
 def test_any_number_of_clocks_make_one_callback_for_each_worker(world: World) -> None:
     world.interviewed(*(Worker(number=f"+62812000001{n:02}", alias=f"W-{n}") for n in range(12)))
     over(world)
