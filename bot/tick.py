@@ -86,7 +86,7 @@ def beat(service: Service) -> Iterator[Work]:
 
 def _watch(service: Service, now: datetime, wall: datetime) -> None:
     """Count what has happened, take a reading and look whether to raise an alarm: one clock does, after what is due was handed out."""
-    folding.fold(service)
+    _apart("fold", lambda: folding.fold(service))
     with service.database.read() as connection:
         found = watch.read(connection, now)
     with service.database.write() as connection:
@@ -191,8 +191,8 @@ def _replan_one(service: Service, callback_id: str, now: datetime) -> None:
 
 
 def _apart(step: str, act: Callable[[], object]) -> None:
-    """Do what comes before the calls of a beat. A row that cannot be read, as one of a later version, must not keep
-    all workers from being called; a database that is away ends the beat."""
+    """Do what others wait behind in a beat. A row that cannot be read, as one of a later version, must not keep all
+    workers from being called, or alarms from being raised; a database that is away ends the beat."""
     try:
         act()
     except SQLAlchemyError:

@@ -78,3 +78,12 @@ def test_a_callback_that_cannot_be_read_keeps_nobody_else_waiting(sqlite_world: 
     placed = [each for work in tick.beat(world.service) if work.job == "place" for each in work.ids]
     rows = {row.id: row.callback_id for row in world.rows(tables.Attempt)}
     assert [each for each in placed if rows[each] != first], "the other worker is called"
+
+
+def test_what_cannot_be_counted_keeps_nobody_from_looking(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker())
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Callback)).values(state="of_a_later_version"))
+    list(tick.beat(world.service))
+    assert world.rows(tables.Reading)
