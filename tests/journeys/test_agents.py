@@ -419,6 +419,8 @@ def test_a_talk_whose_reports_got_lost_is_found_over(world: World) -> None:
     world.before = lambda path: 500 if "/status" in path or "/over" in path or "/turn/" in path else None
     talking.hang_up(world)
     until(world, lambda: all(each["status"] == "completed" for each in world.network.calls()))
+    # Their calls are over before the last report of it has been sent, and refused.
+    world.network.idle()
     assert transfer(world).state == "talking"
     world.before = None
     world.pass_time(transfers.TALK_LEASE + timedelta(seconds=1))
