@@ -378,13 +378,17 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
 
 
 def put_off_next(connection: Connection, contact_id: str, preference: str, now: datetime) -> bool:
-    """A worker who came to us named another time: what is planned for her next moves there. False if nothing is,
-    or if it is dialled at this moment."""
+    """A worker who came to us named another time: what is planned for her next moves there. If it is dialled at this
+    moment, it is tried again then unless she is reached. False if nothing is planned for her."""
     found = connection.execute(_next_of(contact_id, now).with_for_update()).scalar_one_or_none()
-    if found is None:
-        return False
-    put_off(connection, found, preference, now)
-    return True
+    if found is not None:
+        put_off(connection, found, preference, now)
+        return True
+    ringing = _next_of(contact_id, now, CallbackState.DIALLING).with_for_update()
+    found = connection.execute(ringing).scalar_one_or_none()
+    if found is not None:
+        _heed(connection, requests.read(connection, found, now), preference, now)
+    return found is not None
 
 
 def hold(connection: Connection, contact_id: str, now: datetime) -> None:
@@ -409,8 +413,8 @@ def hold(connection: Connection, contact_id: str, now: datetime) -> None:
     )
 
 
-def _next_of(contact_id: str, now: datetime) -> AnySelect:
-    mine = (_callback.c.contact_id == contact_id, _callback.c.state == CallbackState.SCHEDULED, begun(now))
+def _next_of(contact_id: str, now: datetime, state: CallbackState = CallbackState.SCHEDULED) -> AnySelect:
+    mine = (_callback.c.contact_id == contact_id, _callback.c.state == state, begun(now))
     return select(_callback.c.id).where(*mine).order_by(_callback.c.due_at).limit(1)
 
 
@@ -418,6 +422,13 @@ def put_off(connection: Connection, callback_id: str, preference: str, now: date
     """Plan a callback for another time that the worker named (see :func:`asked_for`). At a time at which nobody
     may be called it is planned as she had asked before, with as many days more."""
     known = requests.read(connection, callback_id, now)
+    verdict = _heed(connection, known, preference, now)
+    _write(connection, known, verdict, now)
+    return verdict
+
+
+def _heed(connection: Connection, known: Considerations, preference: str, now: datetime) -> Verdict:
+    """Let a callback be wanted at another time, with its days; what that means is given, and not written."""
     wanted = wish(preference, now, known.request.timezone)
     request, policy = asked_for(known, wanted, now)
     verdict, kept = plan(request, policy, now), str(wanted)
@@ -426,10 +437,9 @@ def put_off(connection: Connection, callback_id: str, preference: str, now: date
         verdict = plan(replace(request, preference=known.request.preference), policy, now)
     connection.execute(
         update(_callback)
-        .where(_callback.c.id == callback_id)
+        .where(_callback.c.id == known.row.id)
         .values(preference=kept, first_day=request.first_day, last_day=request.last_day)
     )
-    _write(connection, known, verdict, now)
     return verdict
 
 

@@ -8,6 +8,10 @@ import pytest
 from sqlalchemy import insert, update
 
 from bot import contacts, links
+from bot.callbacks import settle
+from bot.callbacks.claim import Limits, claim_due
+from bot.callbacks.states import Disposition
+from bot.clock import wall_time
 from bot.contacts import How
 from bot.messages import Address, AddressKind, Channel
 from bot.storage import tables
@@ -91,6 +95,22 @@ def test_her_phone_does_not_ring_while_she_says_when(sqlite_world: World) -> Non
     world.pass_time(timedelta(minutes=30))
     world.rest()
     assert len(world.network.calls()) == 1, "who says no time is called when she had wished"
+
+
+def test_a_time_that_she_names_while_it_rings_is_not_lost(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(SITI)
+    world.at("2026-03-02T17:59:50+07:00")
+    texts(world, "later", SITI.pass_word)
+    world.pass_time(timedelta(minutes=31))
+    now, database = world.clock.now(), world.service.database
+    (attempt,) = claim_due(database, now, wall_time(), Limits(100, 100))
+    texts(world, "tomorrow after 8", "1")
+    assert world.callback()["state"] == "dialling"
+    with database.write() as connection:
+        settle.settle(connection, attempt, Disposition.NO_ANSWER, now)
+    assert plans(world) == [("scheduled", "2026-03-03 after 20:00")]
+    assert world.callback()["due_at"] == "2026-03-03T13:00:00+00:00"
 
 
 def test_who_said_later_on_the_last_day_and_no_time_is_called_on_another_day(sqlite_world: World) -> None:
