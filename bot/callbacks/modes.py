@@ -9,19 +9,28 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, or_, select
 
 from bot.callbacks.policy import Mode
 from bot.callbacks.states import AUDIT, CallbackState
 from bot.messages import Channel
-from bot.storage.tables import Audit, Callback, Client, table
+from bot.storage.tables import Audit, Callback, Client, Transfer, table
+from bot.transfers import TransferState
 
 _audit = table(Audit)
 _callback = table(Callback)
 _client = table(Client)
+_transfer = table(Transfer)
 
 WITHOUT_AGENT: Final = timedelta(minutes=20)
 """``agent_first``: what is left of a window when the system calls by itself, because no agent was free before."""
+
+_HAS_AGENT: Final = exists().where(
+    _transfer.c.callback_id == _callback.c.id,
+    _transfer.c.state != literal_column("'ended'"),
+    _transfer.c.state.in_((TransferState.MATCHED, TransferState.RINGING, TransferState.TALKING)),
+)
+"""The first two conditions are those of the index of open transfers, in its own words."""
 
 
 def for_agents(connection: Connection) -> ColumnElement[bool] | None:
@@ -30,10 +39,12 @@ def for_agents(connection: Connection) -> ColumnElement[bool] | None:
 
 
 def not_for_system(connection: Connection, now: datetime) -> ColumnElement[bool] | None:
-    """The callbacks that the system does not dial by itself at ``now``; None if there are none."""
+    """The callbacks that the system does not dial by itself at ``now``; None if there are none. One for which an agent
+    is rung, or is on the line, is hers however little is left of its window."""
     only = _of_clients(_clients(connection, (Mode.AGENT,)))
     first = _of_clients(_clients(connection, (Mode.AGENT_FIRST,)))
-    waits = None if first is None else and_(first, _callback.c.window_end > now + WITHOUT_AGENT)
+    early = _callback.c.window_end > now + WITHOUT_AGENT
+    waits = None if first is None else and_(first, or_(early, _HAS_AGENT))
     found = [each for each in (only, waits) if each is not None]
     return or_(*found) if found else None
 

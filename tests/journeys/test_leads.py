@@ -11,7 +11,7 @@ import pytest
 from bot import agents, interviews, leads, talks, transfers, watch
 from bot.agents import AgentState
 from bot.callbacks import policies
-from bot.callbacks.claim import Limits
+from bot.callbacks.claim import Limits, claim_due
 from bot.callbacks.policy import Mode, Policy
 from bot.clock import wall_time
 from bot.errors import InputError, NotFound
@@ -205,6 +205,21 @@ def test_agent_first_lets_the_system_call_when_the_window_is_nearly_over(world: 
     world.at(LATE)
     world.run()
     assert len(calls_to(world)) == 1
+
+
+def test_agent_first_takes_no_worker_away_from_the_agent_who_is_rung_for_her(world: World) -> None:
+    seat(world, script=STAYS)
+    due(world, mode=Mode.AGENT_FIRST)
+    world.at("2026-03-02T20:39:30+07:00")
+    database, limits = world.service.database, Limits(100, 100)
+    (found,) = leads.match(database, world.clock.now(), wall_time(), limits)
+    world.pass_time(timedelta(minutes=1))
+    now = world.clock.now()
+    assert claim_due(database, now, wall_time(), limits) == []
+    with database.write() as connection:
+        transfers.begin_ring(connection, world.service.sealer, found, wall_time())
+        transfers.missed(connection, found, 1, now, wall_time())
+    assert len(claim_due(database, now, wall_time(), limits)) == 1, "nobody is there, so the system calls"
 
 
 def test_who_speaks_another_language_is_not_rung_for_it(world: World) -> None:
