@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy import Connection, case, exists, or_, select
 
 from bot import links
 from bot.callbacks.claim import has_begun
@@ -102,16 +102,16 @@ def expected(connection: Connection, address_id: str) -> list[AnyRow]:
         select(_link.c.contact_id).where(_link.c.address_id == address_id).limit(_MOST_EXPECTED)
     ).scalars()
     here = _callback.c.address_id == address_id
-    return list(
-        connection.execute(
-            _callback_columns()
-            # The first condition speaks of one table only, so that its indexes are used on every database.
-            .where(or_(here, _callback.c.contact_id.in_(owners.all())))
-            .where(or_(here, _contact.c.pass_word_digest.is_not(None)), _callback.c.kind != MISSED)
-            .order_by(_callback.c.id.desc())
-            .limit(_MOST_EXPECTED)
-        )
+    found = connection.execute(
+        _callback_columns()
+        # The first condition speaks of one table only, so that its indexes are used on every database.
+        .where(or_(here, _callback.c.contact_id.in_(owners.all())))
+        .where(or_(here, _contact.c.pass_word_digest.is_not(None)), _callback.c.kind != MISSED)
+        # On a telephone of many, a call that is planned is not to be lost behind those that are over.
+        .order_by(case((_callback.c.state == CallbackState.SCHEDULED, 0), else_=1), _callback.c.id.desc())
+        .limit(_MOST_EXPECTED)
     )
+    return sorted(found, key=lambda row: str(row.callback_id), reverse=True)
 
 
 def present(expected: list[AnyRow], now: datetime) -> AnyRow:

@@ -14,6 +14,7 @@ from bot.callbacks.policy import Mode, Policy
 from bot.flow import phrases
 from bot.roster import Newcomer
 from bot.staff import Role
+from bot.storage import tables
 from tests.browser import NewPage
 from tests.console.conftest import PASSWORD
 from tests.console.test_pages_in_browser import TELEPHONE, overflow
@@ -64,6 +65,9 @@ def test_an_agent_asks_and_enters_one_question_after_the_other(
     until(world, lambda: calls_to(world)[0]["status"] == "completed")
     page.get_by_role("button", name="Save, and take the next call").wait_for()
     assert overflow(page) == 0
+    page.get_by_role("button", name="She wants no more calls or messages from us").click()
+    page.get_by_text("The talk has ended.").wait_for()
+    assert [row.reason for row in world.rows(tables.Stop)] == ["worker"]
     page.get_by_role("button", name="Save, and take the next call").click()
     page.get_by_text("The talk is closed.").wait_for()
     assert world.dispositions() == ["not_safe_now"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import date, time, timedelta
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
-from bot import contacts, links
+from bot import contacts, links, safety
 from bot.callbacks import settle
 from bot.callbacks.claim import Limits, claim_due
 from bot.callbacks.states import Disposition
 from bot.clock import wall_time
 from bot.contacts import How
+from bot.ids import new_id
 from bot.messages import Address, AddressKind, Channel
 from bot.storage import tables
 from bot.storage.tables import table
@@ -323,3 +324,18 @@ def test_who_shares_a_telephone_is_asked_what_concerns_her(sqlite_world: World) 
     steps = [{"keys": "1"}, {"keys": "4711#"}, {"keys": "1"}]
     said = heard(ring(world, {"steps": steps, "then": "silent"}, SITI.number, CALLER))
     assert any("the auditors talked with you" in text for text in said)
+
+
+def test_a_planned_call_is_not_lost_behind_those_that_are_over(sqlite_world: World) -> None:
+    sqlite_world.interviewed(Worker())
+    callback = table(tables.Callback)
+    with sqlite_world.service.database.write() as connection:
+        planned = connection.execute(select(callback)).mappings().one()
+        for _ in range(40):
+            over = {"id": new_id(), "state": "reached", "kind": "requested", "due_at": None}
+            connection.execute(insert(callback).values({**planned, **over, "cohort_member_id": None}))
+        expected = safety.expected(connection, planned["address_id"])
+    assert expected[-1].callback_id == planned["id"]
+    assert [row.callback_id for row in expected] == sorted(
+        (row.callback_id for row in expected), reverse=True
+    )
