@@ -9,7 +9,7 @@ from tests.faults.tap import Deed, Moment, Point, label, moments, without_ids
 from tests.journeys.world import ROOT
 
 PLOTS = ("no reports", "text")
-EVERY = 4
+EVERY = 8
 """So many moments are left to the command for each that is taken here."""
 
 

@@ -38,7 +38,7 @@ ON_THE_WAY = 2.0
 """Seconds by which the first of some requests may be slower than the last."""
 PACE = 2
 SLOTS = 2
-WORKERS = 8
+WORKERS = 6
 SENDERS = 8
 OFTEN = 0.5
 """Seconds between two texts."""
@@ -76,7 +76,7 @@ def test_a_rolling_update_under_load_loses_nothing_and_calls_nobody_twice(
             front=balancer.port,
             ports=ports,
             more=lambda _network: {name: str(value) for name, value in settings.items()},
-            speed=8,
+            speed=16,
         ) as at,
     ):
         eventually(lambda: all(map(at.answers, ports)), "both web servers are there")
