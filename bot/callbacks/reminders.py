@@ -136,6 +136,9 @@ def before_call(
 ) -> datetime | None:
     """When a worker is written to before the call that is planned for ``call_at``; None if she is not."""
     at = planned(known.request, known.policy, call_at, now)
+    if at is None and known.row.remind_at is not None and known.row.due_at == call_at:
+        # The same call is planned anew while its text waits for the morning: she has not heard of it yet.
+        at = instant(known.request, known.policy, call_at, now)
     return at if at is not None and is_wanted(connection, known.row) else None
 
 

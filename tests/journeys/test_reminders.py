@@ -126,6 +126,19 @@ def test_client_who_wants_no_texts_has_none_sent(sqlite_world: World) -> None:
     assert told(world) == []
 
 
+def test_text_that_waits_for_the_morning_outlives_a_new_plan(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(SITI, audit_date=DAY)
+    policies.set_for_client(world.service, "Brand A", from_mapping({"reminder_hours": 12}))
+    until(world, "06:30:00")
+    morning = remind_at(world)
+    policies.set_for_client(world.service, "Brand A", from_mapping({"reminder_hours": 12, "attempts": 4}))
+    assert remind_at(world) == morning
+    assert morning is not None
+    until(world, "17:00:00")
+    assert len(told(world)) == 1
+
+
 def test_preview_of_a_policy_says_when_she_would_be_told(sqlite_world: World) -> None:
     world = sqlite_world
     world.interviewed(SITI, Worker("+6281200000002", "W-2"), audit_date=DAY)
