@@ -67,8 +67,9 @@ RETURN_LEASE: Final = timedelta(seconds=15)
 """The caller's own call comes back by itself within this; after it she is fetched."""
 PART_LEASE: Final = timedelta(seconds=10)
 """The agent's call ends by itself within this when a conference ends; after it she is let go."""
-TALK_LEASE: Final = timedelta(minutes=10)
-"""How long a talk may go without news before the provider is asked how the calls are."""
+TALK_LEASE: Final = timedelta(minutes=2)
+"""How long a talk may go without news before the provider is asked how the calls are: for so long a worker hears
+nothing, if the report that her agent has hung up was lost."""
 _BATCH: Final = 100
 
 
