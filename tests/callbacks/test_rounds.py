@@ -236,10 +236,10 @@ def test_a_clock_that_dies_in_the_middle_leaves_it_to_the_next(
     with monkeypatch.context() as patch:
 
         def die(*_: object) -> None:
-            raise RuntimeError("the machine lost its power")
+            raise SystemExit("the machine lost its power")
 
         patch.setattr(settle, "schedule", die)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(SystemExit):
             follow(sqlite_world)
     assert later(sqlite_world) == []
     assert follow(sqlite_world) == 1

@@ -392,13 +392,15 @@ def test_a_ring_of_which_nothing_is_heard_was_not_taken(world: World) -> None:
 
 def test_a_fetch_that_got_lost_joins_her_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(talks, "lead", lambda *_: None)
-    seat(world)
+    seat(world, script=STAYS)
     sid = wants_a_person(world)
     until(world, stands(world, "talking"))
     world.beat()
     world.pass_time(transfers.BRIDGE_LEASE + timedelta(seconds=1))
+    until(world, lambda: any(step["kind"] == "heard" for step in call(world, sid)["steps"]))
+    talking.hang_up(world)
     over(world)
-    assert any(step["kind"] == "heard" for step in call(world, sid)["steps"])
+    assert transfer(world).outcome == "talked"
 
 
 def test_an_agent_who_hangs_up_before_they_met_leaves_the_caller_in_the_line(
