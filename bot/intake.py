@@ -383,17 +383,7 @@ def _begin_thread(
     context = steps.context(service, door, now)
     first = _given(inbound, known.stopped)
     sprint = steps.run(lambda: engine.start(service.library.get(HOTLINE), context, facts, first=first))
-    standing = Standing(
-        conversation_id=new_id(),
-        channel=inbound.channel,
-        address_id=known.id,
-        contact_id=None,
-        attempt_id=None,
-        audit_id=None,
-        language=sprint.session.language,
-        answers=0,
-        address=inbound.sender,
-    )
+    standing = _of_a_stranger(inbound, known, sprint.session.language)
     if known.stopped and not _lifts_stop(sprint):
         # Said stop, and writes again: it is kept and read by a person, but nothing is answered.
         sprint = replace(sprint, prompt=replace(sprint.prompt, texts=(), options=()))
@@ -403,6 +393,21 @@ def _begin_thread(
         sprint = replace(sprint, prompt=prompt, events=events, timers=(), ended=True)
     standing = _came_along(connection, service, standing, inbound, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
+
+
+def _of_a_stranger(inbound: Inbound, known: Known, language: str) -> Standing:
+    """A conversation that begins with somebody of whom nothing but the address is known."""
+    return Standing(
+        conversation_id=new_id(),
+        channel=inbound.channel,
+        address_id=known.id,
+        contact_id=None,
+        attempt_id=None,
+        audit_id=None,
+        language=language,
+        answers=0,
+        address=inbound.sender,
+    )
 
 
 def _begin_put_off(
@@ -436,17 +441,7 @@ def _begin_put_off(
     context = steps.context(service, door, now, place=lambda: place)
     flow = service.library.get(CALLBACK)
     sprint = steps.run(lambda: engine.start(flow, context, facts, wish=wish or None))
-    standing = Standing(
-        conversation_id=new_id(),
-        channel=inbound.channel,
-        address_id=known.id,
-        contact_id=None,
-        attempt_id=None,
-        audit_id=None,
-        language=sprint.session.language,
-        answers=0,
-        address=inbound.sender,
-    )
+    standing = _of_a_stranger(inbound, known, sprint.session.language)
     if not expected[0].pass_word_digest:
         settle.hold(connection, expected[0].contact_id, now)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))

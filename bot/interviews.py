@@ -222,10 +222,10 @@ def _preference(
 ) -> str:
     place = effects.place_of(connection, service.sealer, standing, now)
     local = now.astimezone(place.zone)
-    for language in dict.fromkeys((standing.language, "en")):
-        found = wishes.understand(text, service.library.times_in(language), local, place.country)
-        if found is not None:
-            return str(found)
+    words = [service.library.times_in(each) for each in dict.fromkeys((standing.language, "en"))]
+    found = wishes.understand_in_any(text, words, local, place.country)
+    if found is not None:
+        return str(found)
     raise PreferenceError(
         'the time was not understood; write one like "tomorrow after 8" or "Sunday evening"', code="no_time"
     )

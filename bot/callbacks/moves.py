@@ -163,8 +163,7 @@ def _known(connection: Connection, callback_id: str, now: datetime) -> Considera
 
 
 def _read(text: str, words: tuple[Vocabulary, ...], local: datetime, country: str) -> Preference:
-    found = (wishes.understand(text, vocabulary, local, country) for vocabulary in words)
-    preference = next((each for each in found if each is not None), None)
+    preference = wishes.understand_in_any(text, words, local, country)
     if preference is not None:
         return preference
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -166,6 +166,14 @@ def understand(text: str, words: Vocabulary, now: datetime, country: str) -> Pre
         return None
     alternatives = _with_time(said, now, country) if said.numbers else _without_time(said, now)
     return Preference(tuple(dict.fromkeys(alternatives))) if alternatives else None
+
+
+def understand_in_any(
+    text: str, vocabularies: Iterable[Vocabulary], now: datetime, country: str
+) -> Preference | None:
+    """What :func:`understand` makes of a text in the first of several languages in which it is understood."""
+    found = (understand(text, words, now, country) for words in vocabularies)
+    return next((each for each in found if each is not None), None)
 
 
 def is_only_time(text: str, words: Vocabulary) -> bool:
