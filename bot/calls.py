@@ -183,8 +183,7 @@ def _call_of(
             raise NotFound(f"there is no attempt {attempt_id}")
         standing = replace(standing, address_id=row.address_id, audit_id=row.audit_id)
         if row.kind == MISSED:
-            known = contacts.known(connection, row.address_id)
-            return _Call(HOTLINE, _hotline_facts(known.language, known.country, "missed"), standing, None)
+            return _returned(connection, service, standing, row.address_id, now)
         check = PassWords(service.sealer, [row])
         led = {asker.LED: asker.AGENT} if leads.is_led(connection, attempt_id) else {}
         return _Call(CALLBACK, safety.facts(row, "callback") | led, standing, check)
@@ -205,6 +204,19 @@ def _call_of(
     facts = _hotline_facts(known.language, known.country, trigger)
     facts |= _may_have_code(connection, service, inbound.line, now)
     return _Call(HOTLINE, facts, standing, None)
+
+
+def _returned(
+    connection: Connection, service: Service, standing: Standing, address_id: str, now: datetime
+) -> _Call:
+    """We return a missed call: as the callback of the worker whose telephone it is, which waits for her elsewhere and
+    takes place here once she has given her pass-word, or else as the hotline."""
+    her = safety.alone(connection, address_id, now)
+    if her is not None:
+        check = safety.returned(connection, service.sealer, address_id, now)
+        return _Call(CALLBACK, safety.facts(her, "callback"), standing, check)
+    known = contacts.known(connection, address_id)
+    return _Call(HOTLINE, _hotline_facts(known.language, known.country, "missed"), standing, None)
 
 
 def _may_have_code(connection: Connection, service: Service, number: str, now: datetime) -> dict[str, str]:

@@ -14,6 +14,7 @@ from bot.callbacks.claim import has_begun
 from bot.callbacks.states import CallbackState
 from bot.flow.context import Locality
 from bot.flow.events import Outcome
+from bot.messages import Channel
 from bot.privacy.seal import Sealer
 from bot.storage.tables import (
     Attempt,
@@ -81,6 +82,11 @@ class PassWords:
         self.expected = expected
         self.matched: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any of several may be there, of whom each has a callback of her own: we did not call one of them."""
+        return self._guesses is not None
+
     def __call__(self, digits: str) -> bool:
         if not self.expected or (self._guesses is not None and self._guesses.are_used_up()):
             return False
@@ -140,6 +146,21 @@ def unguarded(connection: Connection, address_id: str, now: datetime) -> str | N
     return found[0].contact_id if found and not found[0].pass_word_digest else None
 
 
+def alone(connection: Connection, address_id: str, now: datetime) -> AnyRow | None:
+    """The callback by telephone of the one person whose address this is, if she has a pass-word and could be called
+    now, wherever that is planned. None if several use it: whoever else rings from there is not to be asked for a
+    code that she does not have. Nobody is behind a missed call that was returned, and its contact is no person.
+    """
+    nobody = exists().where(_callback.c.contact_id == _link.c.contact_id, _callback.c.kind == MISSED)
+    people = select(_link.c.contact_id).where(_link.c.address_id == address_id, ~nobody).limit(2)
+    owners = connection.execute(people).scalars().all()
+    if len(owners) != 1:
+        return None
+    found = awaiting(connection, address_id, now)
+    theirs = [row for row in found if row.pass_word_digest and row.channel == Channel.VOICE]
+    return theirs[0] if {row.contact_id for row in theirs} == set(owners) else None
+
+
 def place_of(expected: list[AnyRow], contact_id: str | None) -> Locality | None:
     """Where the clock of an expected worker is read; of the first one if it is not known yet who is there."""
     mine = next((row for row in expected if row.contact_id == contact_id), expected[0] if expected else None)
@@ -172,13 +193,14 @@ def pass_words_of(
 ) -> PassWords | None:
     """The pass-words that count in a conversation that is under way; None once one was given, or if none is asked.
 
-    In a call back to us it may be anybody whom we have called on that telephone.
+    In a call back to us, and where we return a missed call, it may be anybody whom we have called on that telephone.
     """
     if conversation.flow != CALLBACK or conversation.contact_id is not None:
         return None
     if conversation.attempt_id is not None:
         worker = called(connection, conversation.attempt_id)
-        return PassWords(sealer, [worker] if worker is not None else [])
+        if worker is None or worker.kind != MISSED:
+            return PassWords(sealer, [worker] if worker is not None else [])
     if conversation.address_id is None:
         return PassWords(sealer, [])
     return returned(connection, sealer, conversation.address_id, now)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot import effects, links, safety
 from bot.callbacks import settle
-from bot.callbacks.claim import adopt_returned
+from bot.callbacks.claim import adopt_in_call, adopt_returned
 from bot.clock import wall_time
 from bot.effects import Standing
 from bot.errors import ConflictError, EngineError
@@ -272,17 +272,21 @@ def _new_row(
 def _adopt(
     connection: Connection, standing: Standing, sprint: Sprint, turn: Turn, now: datetime
 ) -> tuple[Standing, Sprint]:
-    """A worker who came to us about a callback gave her pass-word. In a call, the callback that waits for her takes
-    place in it; who wrote only wants to move it, so that it waits a while. The talk is about her from now on, of
+    """A worker who came to us about a callback, or whose missed call we return, gave her pass-word. In a call, the
+    callback that waits for her takes place in it; who wrote only wants to move it, so that it waits a while. The talk is about her from now on, of
     all who were expected at the address.
     """
     verified = any(isinstance(event, Verified) for event in sprint.events)
     matched = turn.check.matched if turn.check else None
-    if turn.check is None or matched is None or not verified or standing.attempt_id is not None:
+    if turn.check is None or matched is None or not verified or not turn.check.is_open:
         return standing, sprint
     her = next(row for row in turn.check.expected if row.contact_id == matched)
     if turn.call_id is None:
         settle.hold(connection, matched, now)
+    elif standing.attempt_id is not None:
+        if adopt_in_call(connection, matched, standing.attempt_id, now):
+            her = safety.called(connection, standing.attempt_id) or her
+            standing = replace(standing, audit_id=her.audit_id)
     elif adopted := adopt_returned(connection, matched, turn.call_id, now, wall_time()):
         her = safety.called(connection, adopted[0]) or her
         audit_id = standing.audit_id or adopted[1]

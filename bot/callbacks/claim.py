@@ -31,7 +31,7 @@ from bot.ids import new_id
 from bot.messages import Channel
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, AnySelect
 
 _audit = table(Audit)
 _callback = table(Callback)
@@ -285,17 +285,7 @@ def adopt_returned(
 
     Gives the new attempt's id and the audit's, or None if nothing is scheduled (or it is dialled right now).
     """
-    found = connection.execute(
-        select(_callback.c.id)
-        .where(
-            _callback.c.contact_id == contact_id,
-            _callback.c.state == CallbackState.SCHEDULED,
-            begun(now),
-        )
-        .order_by(_callback.c.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).scalar_one_or_none()
+    found = connection.execute(_next_of(contact_id, now)).scalar_one_or_none()
     if found is None:
         return None
     row = connection.execute(
@@ -319,3 +309,56 @@ def adopt_returned(
     }
     connection.execute(insert(_attempt).values(**attempt))
     return str(attempt["id"]), row.audit_id
+
+
+def adopt_in_call(connection: Connection, contact_id: str, attempt_id: str, now: datetime) -> bool:
+    """A worker to whom we returned a missed call proved who she is: her scheduled callback takes place in this very
+    call. The attempt is one of that callback from now on, and the return of the missed call is done.
+
+    False, and nothing is changed, if nothing is scheduled for her (or it is dialled right now), or the call is over.
+    """
+    found = connection.execute(_next_of(contact_id, now)).scalar_one_or_none()
+    if found is None:
+        return False
+    returned = select(_attempt.c.callback_id).where(_attempt.c.id == attempt_id)
+    former = connection.execute(returned).scalar_one()
+    number = select(_callback.c.attempts + 1).where(_callback.c.id == found)
+    moved = connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, UNSETTLED)
+        .values(callback_id=found, n=connection.execute(number).scalar_one())
+    )
+    if not moved.rowcount:
+        return False
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.id == found)
+        .values(state=CallbackState.DIALLING, attempts=_callback.c.attempts + 1, updated_at=now)
+    )
+    connection.execute(
+        update(_callback)
+        .where(_callback.c.id == former)
+        .values(
+            state=CallbackState.REACHED,
+            attempts=_callback.c.attempts - 1,
+            due_at=None,
+            window_end=None,
+            updated_at=now,
+        )
+    )
+    return True
+
+
+def _next_of(contact_id: str, now: datetime) -> AnySelect:
+    """What is scheduled for a worker next and may take place now, locked; none that somebody else is taking."""
+    return (
+        select(_callback.c.id)
+        .where(
+            _callback.c.contact_id == contact_id,
+            _callback.c.state == CallbackState.SCHEDULED,
+            begun(now),
+        )
+        .order_by(_callback.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )

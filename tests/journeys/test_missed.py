@@ -8,13 +8,26 @@ from typing import Any
 import pytest
 
 from bot import contacts, missed
-from bot.contacts import StopReason
+from bot.contacts import How, StopReason
 from bot.settings import Numbers
 from bot.storage import tables
 from channels import doctor
-from tests.journeys.world import CALLER, HOTLINE, Json, Worker, World, Worlds, heard
+from tests.journeys.world import (
+    BEGIN,
+    CALLER,
+    HOTLINE,
+    REPORTS_DISMISSAL,
+    Json,
+    Worker,
+    World,
+    Worlds,
+    heard,
+    said_in,
+)
 
 WORKER = "+6281200000009"
+ELSEWHERE = "+6281200000088"
+"""Another telephone of hers."""
 SAFE = ({"keys": "1"}, {"keys": "1"}, {"keys": "1"})
 """A good time, English, and it is safe."""
 
@@ -138,3 +151,83 @@ def test_who_returns_such_a_call_hears_nothing_telling(world: World) -> None:
     told = " ".join(heard(call)).casefold()
     for telling in ("hotline", "factory", "complain", "audit", "confidential", "worker", "report"):
         assert telling not in told
+
+
+# --- she rings from another telephone of hers -----------------------------------------------------
+
+
+def two_telephones(world: World, script: object, *owners: Worker) -> None:
+    """Register workers who all said by their pass-words that another telephone is theirs too; it does ``script``."""
+    world.interviewed(*(owners or (Worker(number=WORKER),)))
+    handset = {"number": ELSEWHERE, "pass_word": "4711", "script": script}
+    world.network.post("/sim/handsets", [handset])
+    with world.service.database.write() as connection:
+        known = contacts.remember(
+            connection, world.service.sealer, world.phone(ELSEWHERE), world.clock.now(), "ID"
+        )
+        for row in world.rows(tables.Callback):
+            contacts.join(connection, row.contact_id, known.id, How.PASS_WORD, world.clock.now())
+
+
+def told_before_the_code(world: World) -> str:
+    """What our calls said until a right code was keyed, in any turn."""
+    answers = [hit.answer for hit in world.hits_at("/channels/voice/") if hit.answer.startswith("<?xml")]
+    return " ".join(text for answer in answers for text in said_in(answer)).casefold()
+
+
+def test_the_returned_call_to_another_telephone_of_hers_is_her_own_callback(world: World) -> None:
+    two_telephones(world, REPORTS_DISMISSAL)
+    miss(world, ELSEWHERE)
+    (call,) = rung(world)
+    assert (call["to"], heard(call)[0]) == (ELSEWHERE, "Hello. Is this a good time?")
+    world.rest()
+    hers, returned = world.callbacks()
+    assert (hers["kind"], hers["state"], hers["due_at"]) == ("audit", "reached", None)
+    assert [attempt["disposition"] for attempt in hers["attempts"]] == ["completed"]
+    assert (returned["kind"], returned["state"], returned["attempts"]) == ("missed", "reached", [])
+    assert "q4" in {question for question, _, _ in world.answers()}
+    (talk,) = world.rows(tables.Conversation)
+    assert (talk.flow, talk.contact_id, talk.audit_id) == (
+        "callback",
+        world.rows(tables.Callback)[0].contact_id,
+        world.rows(tables.Audit)[0].id,
+    )
+    world.at("2026-03-02T18:01:00+07:00")
+    world.rest()
+    assert [call["to"] for call in world.network.calls() if call["from"] == CALLER] == [ELSEWHERE]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "no-answer",
+        "machine",
+        {"steps": [{"keys": "1"}, {"keys": "0#"}], "then": "silent"},
+        {"steps": [{"keys": "1"}, {"keys": "9999#"}, {"keys": "8888#"}], "then": "silent"},
+        {"steps": [{"keys": "2"}, {"keys": "1"}], "then": "silent"},
+    ],
+    ids=["nobody", "machine", "somebody else", "two wrong codes", "another time"],
+)
+def test_without_her_code_there_her_callback_stays_as_it_was_planned(world: World, script: object) -> None:
+    two_telephones(world, script)
+    before = world.callback()
+    miss(world, ELSEWHERE)
+    assert [call["to"] for call in rung(world)] == [ELSEWHERE]
+    world.rest()
+    assert world.callbacks()[0] == before
+    told = told_before_the_code(world)
+    for telling in ("hotline", "factory", "complain", "audit", "confidential", "worker", "report"):
+        assert telling not in told
+    world.network.script(WORKER, {"steps": [*BEGIN, {"hangup": True}]})
+    world.at("2026-03-02T18:01:00+07:00")
+    world.rest()
+    assert len(world.network.calls(WORKER)) == 1
+
+
+def test_a_returned_call_on_a_telephone_of_two_workers_is_nobodys_in_particular(world: World) -> None:
+    owners = Worker(number=WORKER, alias="W-1"), Worker(number="+6281200000010", alias="W-2")
+    two_telephones(world, {"steps": [*SAFE], "then": "silent"}, *owners)
+    miss(world, ELSEWHERE)
+    rung(world)
+    assert {row.flow for row in world.rows(tables.Conversation)} == {"hotline"}
+    assert [row.state for row in world.rows(tables.Callback)][:2] == ["scheduled", "scheduled"]
