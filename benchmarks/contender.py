@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, LargeBinary, MetaData, String, Table,
 
 from bot.ids import new_id
 from bot.storage.database import open_database
+from bot.storage.dialect import begin_writing
 from bot.storage.types import UTCDateTime
 
 NOTHING = "/nothing"
@@ -48,7 +49,6 @@ def create_app() -> Flask:
     """The contender's application, on the database of ``DATABASE_URL`` opened as our own server opens it."""
     database = open_database(os.environ["DATABASE_URL"])
     rows = int(os.environ[ROWS])
-    own = database.engine.execution_options(voiceback_write=True)
     # SQLite has one writer: in order on a lock, threads are quicker than when they poll for the file.
     turns = threading.Lock() if database.dialect == "sqlite" else nullcontext()
     app = Flask(__name__, static_folder=None)
@@ -69,7 +69,7 @@ def create_app() -> Flask:
 
     @app.post(INSERTS)
     def inserts() -> Response:
-        with turns, own.begin() as connection:
+        with turns, database.engine.connect() as connection, begin_writing(connection):
             return write(connection)
 
     @app.post(SHARED)

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from bot.errors import ConfigurationError, SchemaError
+from bot.storage.dialect import use
 from bot.storage.turns import Turns
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -135,6 +136,7 @@ def open_database(url: str) -> Database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         _private(Path(parsed.database))
         arguments["connect_args"] = {"timeout": 15, "isolation_level": None, "check_same_thread": False}
+        parsed = use(parsed)
     else:
         arguments["connect_args"] = {"connect_timeout": 5, "application_name": "voiceback"}
         arguments["pool_pre_ping"] = True
@@ -144,7 +146,6 @@ def open_database(url: str) -> Database:
     )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _pragmas)
-        event.listen(engine, "begin", _begin)
     return Database(engine)
 
 
@@ -159,11 +160,6 @@ def _pragmas(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("voiceback_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _alembic() -> Config:

@@ -18,6 +18,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import RootTransaction
 from sqlalchemy.exc import OperationalError
 
+from bot.storage.dialect import begin_writing
+
 _MOST_TURNS: Final = 32
 """Other processes wait for the file as long as a transaction is open, so one ends after so many turns."""
 _PATIENCE_SECONDS: Final = 0.05
@@ -91,9 +93,9 @@ class Turns:
                 self._waiting -= 1
 
     def _begin(self) -> _Batch:
-        connection = self._engine.connect().execution_options(voiceback_write=True)
+        connection = self._engine.connect()
         try:
-            self._batch = _Batch(connection, connection.begin())
+            self._batch = _Batch(connection, begin_writing(connection))
         except BaseException:
             connection.close()
             raise
