@@ -128,7 +128,8 @@ class Page:
     async def _stream(self, response: web.StreamResponse, number: str) -> None:
         sent = ""
         while True:
-            changed = asyncio.ensure_future(self.world.changed())
+            # Read before the view is drawn: what changes while it is drawn or sent is shown by the next one.
+            changed = asyncio.ensure_future(self.world.changed(self.world.version))
             try:
                 view = json.dumps(self.view(number), ensure_ascii=False, default=encode)
                 if view != sent:

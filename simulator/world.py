@@ -90,12 +90,13 @@ class World:
         for event in self._changed:
             event.set()
 
-    async def changed(self) -> None:
-        """Wait until something changes."""
+    async def changed(self, since: int) -> None:
+        """Wait until something has changed since the world was at a ``version``; returns at once if it has."""
         event = asyncio.Event()
         self._changed.add(event)
         try:
-            await event.wait()
+            if self.version == since:
+                await event.wait()
         finally:
             self._changed.discard(event)
 

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import brotli  # type: ignore[import-untyped]  # because the package ships no types
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
 _PACKAGE = "@sparticuz/chromium@147.0.0"
 _INTEGRITY = "sha512-4ZKeAQQa8up2mt675qSitztLdbQrlf8BKdC5naeap+5Mv1OV1OlJdPoU+EJC/p5sQUJUQmN4r+q5+EhaaOUHpQ=="
@@ -40,6 +40,11 @@ _FLAGS = (
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+
+
+PATIENCE_MS = 60_000
+"""How long a page may take until it shows what a test waits for: a wait ends as soon as it is there, and the machine may
+be slow and have others to serve."""
 
 
 class ChromiumUnavailable(Exception):
@@ -186,6 +191,7 @@ NewPage = Callable[..., Page]
 @contextmanager
 def launched(executable: Path) -> Iterator[Browser]:
     """A headless Chromium for the length of the block."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS), timeout=60_000)
         try:
@@ -205,6 +211,7 @@ def pages(browser: Browser) -> Iterator[tuple[NewPage, list[str]]]:
 
     def new_page(**options: Any) -> Page:
         context = browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         context.on("request", lambda request: _check_request(request, problems))
         page = context.new_page()

@@ -37,7 +37,7 @@ from tests.postgres import running as postgres_running
 
 pytest_plugins = ["tests.journeys.world"]
 
-_LEFTOVER_SECONDS = 3.0
+_LEFTOVER_SECONDS = 30.0
 _TEMPLATE = "voiceback_template"
 
 _outside: list[str] = []

@@ -122,7 +122,7 @@ def leave_room(world: World, staff_id: str) -> None:
         connection.execute(update(session).where(session.c.staff_id == staff_id).values(seen_at=gone))
 
 
-def until(world: World, met: Callable[[], object], seconds: float = 20) -> None:
+def until(world: World, met: Callable[[], object], seconds: float = 60) -> None:
     """Let the clock beat until something is so. While somebody waits in the line, the network is never idle."""
     ends = time.monotonic() + seconds
     while not met():

@@ -54,6 +54,8 @@ NOTICE = "HX" + "2" * 32
 """The neutral notice that WhatsApp of this world has approved."""
 STEP = timedelta(seconds=1)
 MOST_BEATS = 60
+PATIENCE = 60
+"""Seconds that a wait may last; it ends as soon as what it waits for is there."""
 _BY_THE_TEST = "X-By-The-Test"
 _OURS = "HTTP_X_BY_THE_TEST"
 Json = dict[str, Any]
@@ -116,22 +118,22 @@ class Network:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path of the control API."""
-        return self._decoded(requests.get(self.url + path, params=query, timeout=30))
+        return self._decoded(requests.get(self.url + path, params=query, timeout=2 * PATIENCE))
 
     def post(self, path: str, body: object = None, **fields: Any) -> Any:
         """Post JSON to the control API."""
         json = body if body is not None else fields
-        return self._decoded(requests.post(self.url + path, json=json, timeout=30))
+        return self._decoded(requests.post(self.url + path, json=json, timeout=2 * PATIENCE))
 
     def script(self, number: str, script: object) -> None:
         """What the owner of a handset does from now on."""
         self._decoded(
-            requests.patch(f"{self.url}/sim/handsets/{number}", json={"script": script}, timeout=30)
+            requests.patch(f"{self.url}/sim/handsets/{number}", json={"script": script}, timeout=2 * PATIENCE)
         )
 
     def idle(self) -> None:
         """Wait until no call, message or webhook is under way."""
-        assert self.get("/sim/wait", timeout=20)["met"], "the network does not come to rest"
+        assert self.get("/sim/wait", timeout=PATIENCE)["met"], "the network does not come to rest"
 
     def calls(self, number: str | None = None) -> list[Json]:
         """All calls, or those with one handset, oldest first."""
@@ -279,7 +281,7 @@ class World:
             self.url + path,
             data=form,
             headers={"X-Twilio-Signature": signature, _BY_THE_TEST: "1"},
-            timeout=30,
+            timeout=2 * PATIENCE,
         )
 
     def again(self, hit: Hit) -> requests.Response:
@@ -292,7 +294,7 @@ class World:
                 _BY_THE_TEST: "1",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            timeout=30,
+            timeout=2 * PATIENCE,
         )
 
     def hits_at(self, prefix: str) -> list[Hit]:

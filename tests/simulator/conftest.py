@@ -24,6 +24,8 @@ ACCOUNT = "AC" + "0" * 32
 TOKEN = "make-believe-token"
 HOTLINE = "+15005550010"
 WORKER = "+6281200000001"
+PATIENCE = 60.0
+"""Seconds that a wait may last; it ends as soon as what it waits for is there."""
 Json = dict[str, Any]
 
 
@@ -134,19 +136,19 @@ class Twilio:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path of the control API."""
-        return self._decoded(requests.get(self.url + path, params=query, timeout=30))
+        return self._decoded(requests.get(self.url + path, params=query, timeout=2 * PATIENCE))
 
     def post(self, path: str, **body: Any) -> Any:
         """Post JSON to the control API."""
-        return self._decoded(requests.post(self.url + path, json=body, timeout=30))
+        return self._decoded(requests.post(self.url + path, json=body, timeout=2 * PATIENCE))
 
     def idle(self) -> None:
         """Wait until nothing is going on."""
-        assert self.get("/sim/wait", timeout=20)["met"]
+        assert self.get("/sim/wait", timeout=PATIENCE)["met"]
 
     def until(self, call: str, **what: str) -> None:
         """Wait until a call has a ``status`` or is ``doing`` something."""
-        assert self.get("/sim/wait", call=call, timeout=20, **what)["met"]
+        assert self.get("/sim/wait", call=call, timeout=PATIENCE, **what)["met"]
 
     def call(self, to: str = WORKER, **parameters: Any) -> str:
         """Dial with the SDK; the SID."""
@@ -160,7 +162,9 @@ class Twilio:
 
     def script(self, script: object, number: str = WORKER) -> None:
         """What the owner of a handset does from now on."""
-        reply = requests.patch(f"{self.url}/sim/handsets/{number}", json={"script": script}, timeout=30)
+        reply = requests.patch(
+            f"{self.url}/sim/handsets/{number}", json={"script": script}, timeout=2 * PATIENCE
+        )
         self._decoded(reply)
 
     def answer(self, sid: str, number: str = WORKER) -> None:
@@ -206,7 +210,7 @@ def configuration(customer: Customer, **changes: Any) -> Json:
 
 def connect(url: str) -> Twilio:
     """The real SDK, pointed at the simulator."""
-    client = Client(ACCOUNT, TOKEN, http_client=TwilioHttpClient(timeout=10, pool_connections=False))
+    client = Client(ACCOUNT, TOKEN, http_client=TwilioHttpClient(timeout=PATIENCE, pool_connections=False))
     client.api.base_url = url
     return Twilio(url, client)
 
@@ -239,7 +243,7 @@ def steps(call: Json, kind: str) -> list[Json]:
     return [step for step in call["steps"] if step["kind"] == kind]
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until something that another process brings about is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from simulator import server
 from simulator.config import parse_config
 from simulator.errors import ConfigError
 from simulator.scripts import PRESETS, parse_script
+from simulator.world import World
 from tests.simulator.conftest import (
     HOTLINE,
     WORKER,
@@ -71,6 +73,23 @@ def test_a_spoilt_state_file_is_refused(customer: Customer, tmp_path: Path) -> N
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(ConfigError):
         server.start(configuration(customer), state=tmp_path / "state.json")
+
+
+def test_what_changes_while_a_view_is_drawn_is_not_waited_for_until_something_else_changes(
+    customer: Customer,
+) -> None:
+    async def watch(world: World) -> None:
+        drawn = world.version
+        waiting = asyncio.ensure_future(world.changed(drawn))
+        world.touch()
+        await asyncio.wait_for(waiting, 60)
+        still = asyncio.ensure_future(world.changed(world.version))
+        await asyncio.sleep(0)
+        assert not still.done()
+        world.touch()
+        await asyncio.wait_for(still, 60)
+
+    asyncio.run(watch(World(parse_config(configuration(customer)))))
 
 
 def free_port() -> int:
