@@ -133,6 +133,8 @@ class Twilio:
 
     url: str
     client: Client
+    rings: int = 60
+    """Seconds of the simulator for which a telephone rings where a test does not say so."""
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path of the control API."""
@@ -152,7 +154,8 @@ class Twilio:
 
     def call(self, to: str = WORKER, **parameters: Any) -> str:
         """Dial with the SDK; the SID."""
-        return str(self.client.calls.create(to=to, from_=HOTLINE, **parameters).sid)
+        wanted: dict[str, Any] = {"timeout": self.rings} | parameters
+        return str(self.client.calls.create(to=to, from_=HOTLINE, **wanted).sid)
 
     def talk(self, to: str = WORKER, **parameters: Any) -> Json:
         """Dial, wait for the end, and give back the call with its steps."""
@@ -208,11 +211,15 @@ def configuration(customer: Customer, **changes: Any) -> Json:
     } | changes
 
 
-def connect(url: str) -> Twilio:
+LONGEST_RING = 600
+"""For a telephone that a test, or a browser, picks up: Twilio lets none ring longer."""
+
+
+def connect(url: str, rings: int = 60) -> Twilio:
     """The real SDK, pointed at the simulator."""
     client = Client(ACCOUNT, TOKEN, http_client=TwilioHttpClient(timeout=PATIENCE, pool_connections=False))
     client.api.base_url = url
-    return Twilio(url, client)
+    return Twilio(url, client, rings)
 
 
 @pytest.fixture
@@ -234,7 +241,7 @@ def refused(code: int) -> Iterator[None]:
 def by_hand(customer: Customer) -> Iterator[Twilio]:
     """The same world at a pace at which a test can pick up a ringing phone even on a busy machine."""
     running = server.start(configuration(customer, speed=15))
-    yield connect(running.url)
+    yield connect(running.url, LONGEST_RING)
     running.stop()
 
 

@@ -262,6 +262,7 @@ def test_whoever_is_on_hold_hears_music_and_not_the_others(case: Case) -> None:
     assert worker.update(hold=True, hold_url=case.customer.url + "/hold").hold
     case.twilio.until(caller, doing="waiting")
     case.twilio.post(f"/sim/handsets/{AGENT}/speak", text="Can you look this up?", seconds=1)
+    eventually(lambda: bool(steps(case.record(called), "speech")))
     worker.update(hold=False)
     case.twilio.until(caller, doing="talk")
     case.twilio.post(f"/sim/handsets/{AGENT}/speak", text="I am back.", seconds=1)
@@ -341,9 +342,10 @@ def test_a_star_leaves_the_conference_where_that_is_allowed(case: Case) -> None:
 
 def test_a_time_limit_ends_the_dial_and_not_the_call(case: Case) -> None:
     case.customer.pages["/after"] = "<Say>Time is up</Say>"
-    caller = case.wait(stays(), dial='timeLimit="30"')
-    case.twilio.idle()
-    assert said(case.record(caller)) == ["Time is up"]
+    room = '<Conference startConferenceOnEnter="false">case-1</Conference>'
+    case.customer.pages["/worker"] = f'<Dial action="/after" timeLimit="30">{room}</Dial>'
+    case.twilio.script(stays())
+    assert said(case.twilio.talk(url=case.customer.url + "/worker")) == ["Time is up"]
 
 
 def test_keys_pressed_in_a_talk_are_not_taken_for_an_answer_after_it(case: Case) -> None:
@@ -533,9 +535,11 @@ def test_an_agent_must_press_1_to_be_joined(case: Case, script: str, digits: str
     room = f"<Dial><Conference {MODERATED}>case-1</Conference></Dial>"
     case.customer.pages["/ask"] = ACCEPT
     case.customer.pages["/accepted"] = lambda hit: room if hit.form["Digits"] == "1" else "<Hangup/>"
-    caller = case.wait({"then": "silent", "hangs_up_after": 600})
+    caller = case.wait(stays())
     case.twilio.post("/sim/handsets", number=AGENT, script=script)
-    case.twilio.call(to=AGENT, url=case.customer.url + "/ask")
+    agent = case.twilio.call(to=AGENT, url=case.customer.url + "/ask")
+    case.twilio.until(agent, status="completed")
+    case.twilio.client.conferences(case.room().sid).update(status="completed")
     case.twilio.idle()
     assert [form["Digits"] for form in case.customer.forms("/accepted")] == ([digits] if digits else [])
     assert len(steps(case.record(caller), "joined")) == joined
@@ -544,8 +548,8 @@ def test_an_agent_must_press_1_to_be_joined(case: Case, script: str, digits: str
 def test_two_handsets_are_joined_by_hand(by_hand: Twilio, customer: Customer) -> None:
     by_hand.post("/sim/handsets", number=AGENT, script="manual")
     case = Case(by_hand, customer)
-    caller = by_hand.post("/sim/call", **{"from": WORKER, "to": HOTLINE, "script": "manual"})["sid"]
     customer.pages["/voice"] = "<Dial><Conference>case-1</Conference></Dial>"
+    caller = by_hand.post("/sim/call", **{"from": WORKER, "to": HOTLINE, "script": "manual"})["sid"]
     by_hand.until(caller, doing="waiting")
     agent = case.call_agent("manual")
     by_hand.answer(agent, AGENT)

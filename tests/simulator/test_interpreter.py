@@ -262,7 +262,7 @@ def test_the_rest_api_interrupts_what_is_being_said(by_hand: Twilio, customer: C
 
 
 def test_keys_pressed_before_anybody_asks_are_lost(by_hand: Twilio, customer: Customer) -> None:
-    customer.pages["/voice"] = '<Pause length="12"/><Gather action="/done" timeout="1"/>'
+    customer.pages["/voice"] = '<Pause length="40"/><Gather action="/done" timeout="1"/>'
     sid = by_hand.call(url=customer.url + "/voice")
     by_hand.answer(sid)
     by_hand.until(sid, doing="pause")

@@ -13,6 +13,7 @@ from simulator.sound import make_wav
 from tests.browser import NewPage
 from tests.simulator.conftest import (
     HOTLINE,
+    LONGEST_RING,
     WORKER,
     Customer,
     Page,
@@ -29,7 +30,7 @@ PHONE = {"width": 360, "height": 740}
 def phone(customer: Customer) -> Iterator[Twilio]:
     """A world at a pace that a hand can follow."""
     running = server.start(configuration(customer, speed=4))
-    yield connect(running.url)
+    yield connect(running.url, LONGEST_RING)
     running.stop()
 
 
@@ -62,7 +63,7 @@ def test_a_call_is_answered_keyed_and_recorded_by_hand(
 def test_a_recorded_text_is_played_to_who_answers(
     phone: Twilio, customer: Customer, browser: NewPage
 ) -> None:
-    customer.pages["/voice"] = '<Play>/hello.wav</Play><Pause length="60"/>'
+    customer.pages["/voice"] = '<Play>/hello.wav</Play><Pause length="600"/>'
     customer.pages["/hello.wav"] = Page(make_wav("mingalaba", 2), content_type="audio/wav")
     page = browser()
     page.goto(phone.url)
@@ -77,7 +78,7 @@ def test_a_recorded_text_is_played_to_who_answers(
 
 
 def test_a_phone_on_a_script_is_only_watched(phone: Twilio, customer: Customer, browser: NewPage) -> None:
-    customer.pages["/voice"] = '<Say>Hello</Say><Pause length="30"/>'
+    customer.pages["/voice"] = '<Say>Hello</Say><Pause length="600"/>'
     page = browser()
     page.goto(phone.url)
     page.get_by_role("button", name="Siti").click()

@@ -9,7 +9,15 @@ from playwright.sync_api import expect
 
 from simulator import server
 from tests.browser import NewPage
-from tests.simulator.conftest import HOTLINE, WORKER, Customer, Twilio, configuration, connect
+from tests.simulator.conftest import (
+    HOTLINE,
+    LONGEST_RING,
+    WORKER,
+    Customer,
+    Twilio,
+    configuration,
+    connect,
+)
 
 AGENT = "+15005550020"
 PHONE = {"width": 360, "height": 740}
@@ -19,7 +27,7 @@ PHONE = {"width": 360, "height": 740}
 def phones(customer: Customer) -> Iterator[Twilio]:
     """A worker's phone and an agent's, at a pace that a hand can follow."""
     running = server.start(configuration(customer, speed=4))
-    twilio = connect(running.url)
+    twilio = connect(running.url, LONGEST_RING)
     twilio.post("/sim/handsets", number=AGENT, name="Ayu, agent (made up)", language="id", script="manual")
     yield twilio
     running.stop()
