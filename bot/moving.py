@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
 from bot import contacts, handoff, incidents, line, outbox, safety, steps, ways
 from bot.cases import opening
@@ -45,7 +45,7 @@ from bot.storage.tables import (
     Outbox,
     table,
 )
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, AnySelect
 from bot.transcript import Thread, heard_row, keep_parts, message_row
 
 _address = table(AddressRow)
@@ -281,11 +281,12 @@ _COLUMNS: Final = [
     *steps.CONVERSATION_COLUMNS,
     *(_conversation.c[name] for name in ("address_id", "revision", "outcome", "updated_at")),
 ]
+_LOAD: Final[AnySelect] = select(*_COLUMNS).where(_conversation.c.id == bindparam("conversation_id"))
 
 
 def load(connection: Connection, conversation_id: str) -> AnyRow:
     """A conversation with all that is needed to move it. It must exist."""
-    return connection.execute(select(*_COLUMNS).where(_conversation.c.id == conversation_id)).one()
+    return connection.execute(_LOAD, {"conversation_id": conversation_id}).one()
 
 
 def is_put_off(service: Service, row: AnyRow) -> bool:

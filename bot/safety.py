@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, case, exists, or_, select
+from sqlalchemy import Connection, bindparam, case, exists, or_, select
 
 from bot import links
 from bot.callbacks.claim import has_begun
@@ -175,11 +175,7 @@ def has_rung(connection: Connection, address_id: str) -> bool:
 
 def called(connection: Connection, attempt_id: str) -> AnyRow | None:
     """Whom an attempt calls; None if there is no such attempt."""
-    return connection.execute(
-        _callback_columns()
-        .join(_attempt, _attempt.c.callback_id == _callback.c.id)
-        .where(_attempt.c.id == attempt_id)
-    ).one_or_none()
+    return connection.execute(_CALLED, {"of_attempt": attempt_id}).one_or_none()
 
 
 def returned(connection: Connection, sealer: Sealer, address_id: str, now: datetime) -> PassWords:
@@ -245,3 +241,11 @@ def _callback_columns() -> AnySelect:
         .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
         .outerjoin(_conversation, _conversation.c.id == _callback.c.continues_id)
     )
+
+
+_CALLED: Final = (
+    _callback_columns()
+    .join(_attempt, _attempt.c.callback_id == _callback.c.id)
+    .where(_attempt.c.id == bindparam("of_attempt"))
+)
+"""Made once, because every call asks it twice."""
