@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope, Session
 
 from tests.journeys.world import World
+from tests.ports import free_port
 
 SECRET = "0123456789abcdef-of-the-tests"
 HOTLINE = "hotline@voiceback.example"
@@ -83,13 +83,6 @@ class PostOffice:
     def to(self, address: str) -> list[Sent]:
         """What went to an address."""
         return [each for each in self.sent if each.recipient == address]
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

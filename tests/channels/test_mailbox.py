@@ -31,11 +31,14 @@ from bot.storage.database import open_database
 from channels import doctor, mailbox, mime
 from channels.mailbox import Place, Reader
 from simulator import server
-from tests.channels.post import HOTLINE, WORKER, PostOffice, free_port, letter, reply
+from tests.channels.post import HOTLINE, WORKER, PostOffice, letter, reply
 from tests.channels.test_email import REPORT, last
 from tests.journeys.world import ROOT, World
+from tests.ports import free_port
 
 USER, PASSWORD = "hotline", "p@ss/word"
+PATIENCE = 60.0
+"""Seconds that a wait may last; it ends as soon as what it waits for is there."""
 
 
 @contextmanager
@@ -44,13 +47,13 @@ def imap_server() -> Iterator[str]:
     mail = {"address": HOTLINE, "imap_user": USER, "imap_password": PASSWORD}
     running = server.start({"account_sid": "AC" + "0" * 32, "auth_token": "x", "mail": mail})
     try:
-        port = requests.get(f"{running.url}/sim/mail", timeout=10).json()["imap_port"]
+        port = requests.get(f"{running.url}/sim/mail", timeout=PATIENCE).json()["imap_port"]
         yield f"imap://{USER}:p%40ss%2Fword@127.0.0.1:{port}/INBOX"
     finally:
         running.stop()
 
 
-def eventually(met: Callable[[], object], seconds: float = 10.0) -> None:
+def eventually(met: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not met():
@@ -228,7 +231,7 @@ def test_mail_is_taken_the_moment_it_comes(
             eventually(lambda n=n: len(post_world.rows(tables.Case)) == n + 1, mailbox.IDLE_SECONDS / 2)  # type: ignore[misc]  # the loop's value
     finally:
         stop.set()
-        reader.join(10)
+        reader.join(PATIENCE)
     assert not reader.is_alive()
     post_world.run()
     assert len(office.sent) == 2
@@ -247,7 +250,7 @@ def test_a_server_without_idle_is_asked_again_and_again(
         eventually(lambda: post_world.rows(tables.Case))
     finally:
         stop.set()
-        reader.join(10)
+        reader.join(PATIENCE)
 
 
 def test_a_server_that_is_away_is_told_to_the_operator_and_waited_for(post_world: World) -> None:
@@ -260,7 +263,7 @@ def test_a_server_that_is_away_is_told_to_the_operator_and_waited_for(post_world
         eventually(lambda: ("provider", "email mailbox ConnectionRefusedError") in post_world.incidents())
     finally:
         stop.set()
-        reader.join(10)
+        reader.join(PATIENCE)
     assert not reader.is_alive()
 
 
@@ -283,12 +286,12 @@ def test_a_server_that_hangs_up_while_we_wait_is_noticed_and_signed_in_to_again(
     try:
         eventually(lambda: connections)
         connections[0].client.sock.shutdown(socket.SHUT_RDWR)
-        eventually(lambda: len(connections) > 1, 20)
+        eventually(lambda: len(connections) > 1)
         put(box, letter(REPORT))
-        eventually(lambda: post_world.rows(tables.Case), 20)
+        eventually(lambda: post_world.rows(tables.Case))
     finally:
         stop.set()
-        reader.join(10)
+        reader.join(PATIENCE)
     assert not any(subject.startswith("email mailbox") for _, subject in post_world.incidents())
 
 
@@ -348,7 +351,7 @@ def test_a_process_reads_the_mailbox_until_it_is_told_to_stop(
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log)
     try:
-        eventually(lambda: inside(box) == [], 60)
+        eventually(lambda: inside(box) == [])
         with database.read() as connection:
             taken = connection.execute(text("SELECT direction FROM message ORDER BY id")).scalars().all()
             alive = connection.execute(text("SELECT name FROM heartbeat")).scalars().all()
@@ -357,7 +360,7 @@ def test_a_process_reads_the_mailbox_until_it_is_told_to_stop(
     finally:
         database.dispose()
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     said = (tmp_path / "log").read_text()
     assert not any(word in said for word in (WORKER, "hit me", "p%40ss", PASSWORD))
 

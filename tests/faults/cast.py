@@ -297,7 +297,7 @@ def settle_down() -> None:
     gc.freeze()
 
 
-def wait_for(port: int, seconds: float = 15.0) -> None:
+def wait_for(port: int, seconds: float = 60.0) -> None:
     """Wait until somebody listens at a port of this machine. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,10 +36,12 @@ from tests.journeys.world import (
     settings_for,
     upload,
 )
+from tests.ports import free_port
 
-PATIENCE = 60.0
-SOON = KILL_SECONDS / 2
-"""Seconds within which a part that is told to end is gone, on a busy machine too; well before it would be killed."""
+PATIENCE = 180.0
+"""Seconds that a wait may last; it ends as soon as what it waits for is there."""
+SOON = KILL_SECONDS - 5
+"""Seconds within which a part that is told to end is gone, on a slow and busy machine too; before it would be killed."""
 ALWAYS = "morning;lunch;afternoon;evening;night"
 _ZONES = ("Asia/Jakarta", "America/Jamaica", "Africa/Nairobi", "Africa/Lagos", "Pacific/Auckland")
 _HOURS = frozenset({*range(9, 16), 18, 19})
@@ -57,14 +58,6 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = PATIEN
     while not condition():
         assert time.monotonic() < deadline, f"{what}: it did not come to pass"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -117,8 +117,8 @@ def tell(at: Station) -> None:
     eventually(lambda: {row.state for row in media_of(at)} == {"kept"}, "the file that was sent")
     at.network.text(BAD, WORDS)
     forged = {"MessageSid": "SM1", "From": PHONE, "To": HOTLINE, "Body": WORDS}
-    assert requests.post(at.url + "/channels/sms", data=forged, timeout=10).status_code == 403
-    assert requests.get(f"{at.url}/channels/{PHONE}?From={PHONE}", timeout=10).status_code >= 400
+    assert requests.post(at.url + "/channels/sms", data=forged, timeout=60).status_code == 403
+    assert requests.get(f"{at.url}/channels/{PHONE}?From={PHONE}", timeout=60).status_code >= 400
     at.network.post("/sim/chaos", {"error": 1.0, "duplicate": 0.5})
     at.network.text(OTHER, WORDS)
     at.network.idle()
@@ -204,7 +204,7 @@ def console_pages(at: Station) -> dict[str, str]:
     """Every page that a supervisor can reach by the links on her pages."""
     visitor = requests.Session()
     visitor.trust_env = False
-    page = visitor.get(at.url + "/console/sign-in", timeout=10).text
+    page = visitor.get(at.url + "/console/sign-in", timeout=60).text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token is not None
     fields = {
@@ -214,14 +214,14 @@ def console_pages(at: Station) -> dict[str, str]:
         "code": pyotp.TOTP((at.folder / "totp").read_text(encoding="utf-8")).now(),
         "next": "",
     }
-    assert visitor.post(at.url + "/console/sign-in", data=fields, timeout=10).ok
+    assert visitor.post(at.url + "/console/sign-in", data=fields, timeout=60).ok
     pages: dict[str, str] = {}
     waiting = ["/console/"]
     while waiting and len(pages) < 60:
         path = waiting.pop()
         if path in pages:
             continue
-        answer = visitor.get(at.url + path, timeout=10)
+        answer = visitor.get(at.url + path, timeout=60)
         pages[path] = answer.text if "text/html" in answer.headers.get("Content-Type", "") else ""
         waiting += [
             link.replace("&amp;", "&") for link in re.findall(r'href="(/console/[^"#]*)"', pages[path])

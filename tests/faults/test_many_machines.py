@@ -28,8 +28,9 @@ from bot.storage.tables import table
 from tests.faults import promises
 from tests.faults.balancer import balancing
 from tests.faults.promises import FINAL, Dial, Hours
-from tests.faults.station import SOON, Station, eventually, free_port, station, waking_zone
+from tests.faults.station import SOON, Station, eventually, station, waking_zone
 from tests.journeys.world import Worker
+from tests.ports import free_port
 
 MOST_BROKEN = 4
 JOBS = "worker.py jobs"

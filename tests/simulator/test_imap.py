@@ -34,26 +34,26 @@ class Office:
 
     def post(self, path: str, **body: Any) -> requests.Response:
         """Post to the control API, and wait until nothing is on its way."""
-        reply = requests.post(f"{self.url}{path}", json=body, timeout=10)
+        reply = requests.post(f"{self.url}{path}", json=body, timeout=60)
         reply.raise_for_status()
-        assert requests.get(f"{self.url}/sim/wait", timeout=20).json()["met"]
+        assert requests.get(f"{self.url}/sim/wait?timeout=60", timeout=90).json()["met"]
         return reply
 
     def ports(self) -> tuple[int, int]:
         """Where SMTP and IMAP are."""
-        state = requests.get(f"{self.url}/sim/mail", timeout=10).json()
+        state = requests.get(f"{self.url}/sim/mail", timeout=60).json()
         return state["port"], state["imap_port"]
 
     def box(self) -> list[dict[str, Any]]:
         """The mails of a person."""
-        state = requests.get(f"{self.url}/sim/mail", timeout=10).json()
+        state = requests.get(f"{self.url}/sim/mail", timeout=60).json()
         found: list[dict[str, Any]] = state["boxes"].get(NUMBER, [])
         return found
 
     @contextmanager
     def signed_in(self) -> Iterator[imaplib.IMAP4]:
         """Python's own client with the INBOX opened."""
-        with imaplib.IMAP4("127.0.0.1", self.ports()[1], timeout=10) as client:
+        with imaplib.IMAP4("127.0.0.1", self.ports()[1], timeout=60) as client:
             client.login(USER, PASSWORD)
             client.select()
             yield client
@@ -105,7 +105,7 @@ def test_mail_of_others_comes_by_smtp_also_to_an_address_with_a_tag(office: Offi
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "boss@factory.example", "line+abc@voiceback.example", "Hello"
     mail.set_content("To whom it may concern")
-    with smtplib.SMTP("127.0.0.1", office.ports()[0], timeout=10) as sender:
+    with smtplib.SMTP("127.0.0.1", office.ports()[0], timeout=60) as sender:
         sender.send_message(mail, to_addrs=["Line+abc@Voiceback.example", ADDRESS])
     with office.signed_in() as client:
         (uid,) = uids(client)
@@ -126,7 +126,7 @@ def test_who_waits_with_idle_is_told_at_once(office: Office) -> None:
 
 def test_a_wrong_password_and_another_user_are_refused(office: Office) -> None:
     for user, password in ((USER, "wrong"), ("siti", PASSWORD)):
-        client = imaplib.IMAP4("127.0.0.1", office.ports()[1], timeout=10)
+        client = imaplib.IMAP4("127.0.0.1", office.ports()[1], timeout=60)
         with pytest.raises(imaplib.IMAP4.error):
             client.login(user, password)
         client.shutdown()
@@ -176,7 +176,7 @@ def test_an_answer_goes_to_the_mail_that_was_chosen_and_may_be_html_only(office:
             f"<{subject}@x>",
         )
         mail.set_content(f"Question {subject} <b>")
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as sender:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as sender:
             sender.send_message(mail)
     office.post(f"/sim/mail/{NUMBER}/write", text="yes & no", to="<One@x>", html=True)
     with office.signed_in() as client:

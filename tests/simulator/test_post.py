@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from bot.storage import tables
 from tests.browser import NewPage
-from tests.channels.post import free_port
 from tests.journeys.world import World, Worlds
+from tests.ports import free_port
 
 NUMBER = "+6281200000001"
 ADDRESS = "6281200000001@mail.example"
@@ -112,7 +112,7 @@ def test_smtp_takes_mail_for_strangers_too(world: World) -> None:
 
 def test_without_a_configuration_there_is_no_post(sqlite_world: World) -> None:
     url = f"{sqlite_world.network.url}/sim/mail/{NUMBER}/write"
-    assert requests.post(url, json={"text": "x"}, timeout=10).status_code == 409
+    assert requests.post(url, json={"text": "x"}, timeout=60).status_code == 409
 
 
 def test_the_phone_page_has_a_mailbox(world: World, browser: NewPage) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -22,8 +21,10 @@ from simulator.config import parse_config
 from simulator.errors import ConfigError
 from simulator.scripts import PRESETS, parse_script
 from simulator.world import World
+from tests.ports import free_port
 from tests.simulator.conftest import (
     HOTLINE,
+    PATIENCE,
     WORKER,
     Customer,
     Page,
@@ -92,16 +93,10 @@ def test_what_changes_while_a_view_is_drawn_is_not_waited_for_until_something_el
     asyncio.run(watch(World(parse_config(configuration(customer)))))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(url: str) -> bool:
     try:
         return requests.get(url + "/healthz", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
@@ -120,13 +115,13 @@ def test_the_process_stops_on_a_signal_saves_and_never_logs_a_number(
         ) as process,
     ):
         twilio = connect(f"http://127.0.0.1:{port}")
-        eventually(lambda: answers(twilio.url), 20)
+        eventually(lambda: answers(twilio.url))
         customer.pages["/voice"] = Page(status=500)
         twilio.script("human-yes")
         twilio.talk(url=customer.url + "/voice")
-        requests.get(twilio.url + "/nowhere/" + WORKER, timeout=5)
+        requests.get(twilio.url + "/nowhere/" + WORKER, timeout=PATIENCE)
         process.send_signal(number)
-        assert process.wait(15) == 0
+        assert process.wait(PATIENCE) == 0
     assert WORKER in state.read_text()
     assert WORKER not in log.read_text()
 
@@ -140,7 +135,7 @@ def test_a_wrong_configuration_ends_the_process_with_a_reason(tmp_path: Path) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode == 3
     assert "auth_token" in done.stderr
@@ -211,7 +206,7 @@ def test_a_reset_forgets_what_happened_and_keeps_the_configuration(
 
 def test_a_page_of_another_origin_is_refused(twilio: Twilio) -> None:
     headers = {"Origin": "https://elsewhere.example"}
-    reply = requests.post(twilio.url + "/sim/reset", headers=headers, timeout=10)
+    reply = requests.post(twilio.url + "/sim/reset", headers=headers, timeout=PATIENCE)
     assert reply.status_code == 403
 
 
@@ -229,7 +224,7 @@ def test_a_button_is_pressed_by_the_simulator_itself(customer: Customer) -> None
         assert twilio.post("/sim/actions/0") == {"ok": True, "status": 200, "message": "One hour later"}
         (hit,) = customer.at("/clock")
         assert (hit.form, hit.headers["X-Demo-Token"]) == ({"by": "1h"}, "secret")
-        assert "secret" not in requests.get(twilio.url, timeout=10).text
+        assert "secret" not in requests.get(twilio.url, timeout=PATIENCE).text
     finally:
         running.stop()
 

@@ -94,7 +94,7 @@ class Network:
         """Let the real library do something."""
 
         async def run() -> Result:
-            request = HTTPXRequest(read_timeout=2)
+            request = HTTPXRequest(connect_timeout=60, read_timeout=60, pool_timeout=60)
             base, files = f"{self.url}/bot", f"{self.url}/file/bot"
             bot = Bot(token, base, files, request=request, get_updates_request=request)
             async with request:
@@ -108,13 +108,13 @@ class Network:
 
     def post(self, path: str, body: object) -> Json:
         """Post JSON to the control API."""
-        reply = requests.post(self.url + path, json=body, timeout=30)
+        reply = requests.post(self.url + path, json=body, timeout=60)
         assert reply.ok, reply.text
         return cast(Json, reply.json())
 
     def state(self) -> Json:
         """All that Telegram knows."""
-        return cast(Json, requests.get(f"{self.url}/sim/telegram", timeout=30).json())
+        return cast(Json, requests.get(f"{self.url}/sim/telegram", timeout=60).json())
 
     def chat(self, who: str = PERSON) -> Json:
         """One person's account."""
@@ -122,7 +122,7 @@ class Network:
 
     def idle(self) -> None:
         """Wait until no update is on its way."""
-        assert requests.get(f"{self.url}/sim/wait?timeout=10", timeout=30).json()["met"]
+        assert requests.get(f"{self.url}/sim/wait?timeout=60", timeout=90).json()["met"]
 
     def webhook(self, url: str, **more: Any) -> None:
         """Set the webhook."""
@@ -180,7 +180,7 @@ def test_a_file_can_be_fetched(network: Network, listener: Listener) -> None:
         return bytes(await (await bot.get_file(voice["file_id"])).download_as_bytearray())
 
     assert network.bot(fetch).startswith(b"OggS")
-    assert requests.get(f"{network.url}/file/bot{TOKEN}/voice/none.oga", timeout=5).status_code == 404
+    assert requests.get(f"{network.url}/file/bot{TOKEN}/voice/none.oga", timeout=60).status_code == 404
     with pytest.raises(BadRequest, match="file_id"):
         network.bot(lambda bot: bot.get_file("unknown"))
 
@@ -194,8 +194,8 @@ def test_a_wrong_token_is_refused(network: Network, token: str) -> None:
 def test_without_a_bot_there_is_none() -> None:
     running = server.start(configuration(telegram=None))
     try:
-        assert requests.get(f"{running.url}/bot{TOKEN}/getMe", timeout=5).status_code == 404
-        refused = requests.post(f"{running.url}/sim/telegram/people/{PERSON}/start", json={}, timeout=5)
+        assert requests.get(f"{running.url}/bot{TOKEN}/getMe", timeout=60).status_code == 404
+        refused = requests.post(f"{running.url}/sim/telegram/people/{PERSON}/start", json={}, timeout=60)
         assert refused.status_code == 409
     finally:
         running.stop()
@@ -276,7 +276,7 @@ def test_more_than_the_pace_is_a_flood() -> None:
         chat = network.started()
         codes = [
             requests.post(
-                f"{network.url}/bot{TOKEN}/sendMessage", json={"chat_id": chat, "text": "x"}, timeout=5
+                f"{network.url}/bot{TOKEN}/sendMessage", json={"chat_id": chat, "text": "x"}, timeout=60
             ).status_code
             for _ in range(3)
         ]
@@ -337,7 +337,7 @@ def test_retry_after_is_obeyed(listener: Listener) -> None:
         network.webhook(listener.url)
         listener.answers = [said(503, {"Retry-After": "3600"})]
         network.does("start")
-        waiting = requests.get(f"{network.url}/sim/wait?timeout=0.5", timeout=30).json()
+        waiting = requests.get(f"{network.url}/sim/wait?timeout=0.5", timeout=60).json()
         assert (waiting["met"], waiting["telegram"], len(listener.updates)) == (False, 1, 1)
     finally:
         running.stop()
@@ -479,7 +479,7 @@ def test_the_phone_page_shows_the_chat_and_its_buttons(browser: NewPage) -> None
             "text": "Aman?",
             "reply_markup": json.dumps({"inline_keyboard": [[{"text": "Ya", "callback_data": "yes:1"}]]}),
         }
-        assert requests.post(f"{running.url}/bot{TOKEN}/sendMessage", data=body, timeout=5).ok
+        assert requests.post(f"{running.url}/bot{TOKEN}/sendMessage", data=body, timeout=60).ok
         page.get_by_role("button", name="Ya", exact=True).click()
         page.locator("#tg-text").fill("gaji dipotong")
         page.locator("#tg-compose").get_by_role("button", name="Send").click()
