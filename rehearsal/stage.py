@@ -205,7 +205,7 @@ def _environment(folder: Path, url: str, account: Json, web: int, world: int) ->
         "TWILIO_CALLS_PER_SECOND": str(CALLS_PER_SECOND),
         "TWILIO_CALL_SLOTS": str(SLOTS),
         "SMS_PER_SECOND": str(CALLS_PER_SECOND),
-        "CLOCK_BEAT_SECONDS": "0.05",
+        "CLOCK_BEAT_SECONDS": "0.03",
         "POLL_MINUTES": "0",
         "LOG_LEVEL": "WARNING",
     }
@@ -224,6 +224,7 @@ def _world(account: Json, base: str) -> Json:
         "speed": SPEED,
         "calls_per_second": CALLS_PER_SECOND,
         "call_limit": 2000,
+        "log_limit": 200,
         "numbers": {HOTLINE: number, CALLER: number},
     }
 

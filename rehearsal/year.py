@@ -20,6 +20,7 @@ from bot.audits.importing import bring_in
 from bot.audits.upload import read
 from bot.callbacks import policies
 from bot.callbacks.policy import Policy
+from bot.clock import wall_time
 from bot.errors import ConfigurationError, VoicebackError
 from bot.service import advance_clock
 from rehearsal import findings, timekeeper
@@ -27,10 +28,8 @@ from rehearsal.findings import Findings
 from rehearsal.population import CLIENT, Size, Visit, population
 from rehearsal.stage import Spent, Stage, staged
 
-STEP = timedelta(minutes=30)
-"""The clock stops at the half hours at which something is due; no window is shorter than one of them."""
-_LOOK_SECONDS = 0.02
-_QUIET_SECONDS = 0.03
+_LOOK_SECONDS = 0.01
+_QUIET_SECONDS = 0.025
 """For so long nothing must wait to be dialled before the clock moves: every process reads it anew within that time."""
 _TELL_SECONDS = 0.25
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -124,6 +123,7 @@ class _Run:
         self._size = size
         self._tell = tell
         self._stop = stop
+        self._ahead = stage.service.clock.now() - wall_time()
         self._quiet_since: float | None = None
         self._told_at = float("-inf")
         self._last = (time.monotonic(), "")
@@ -134,8 +134,8 @@ class _Run:
         """Whether everything came to its end; False if it was stopped before."""
         left = sorted(events, key=lambda event: event.at, reverse=True)
         while not self._stop.wait(_LOOK_SECONDS):
-            self._stage.check()
-            now = self._stage.service.clock.now()
+            # Nobody else moves this clock, so it need not be read in the database at each look.
+            now = wall_time() + self._ahead
             while left and left[-1].at <= now:
                 self.brought_in += left.pop().do()
                 self._quiet_since = None
@@ -149,10 +149,12 @@ class _Run:
         return False
 
     def _look(self, now: datetime) -> timekeeper.View:
+        """What is under way; now and then also how far it is, and whether everything still runs."""
         with self._stage.service.database.read() as connection:
             view = timekeeper.look(connection, now)
         if time.monotonic() - self._told_at >= _TELL_SECONDS:
             self._told_at = time.monotonic()
+            self._stage.check()
             done = self.brought_in - view.open_callbacks - view.open_attempts
             self._tell(Progress(self.brought_in, max(0, done), self._size.workers, now))
         return view
@@ -174,10 +176,10 @@ class _Run:
         return time.monotonic() - self._quiet_since >= _QUIET_SECONDS
 
     def _move(self, now: datetime, to: datetime, not_beyond: datetime | None) -> None:
-        by = timekeeper.later(to, STEP) - now
-        if by <= timedelta() or (not_beyond is not None and now + by > not_beyond):
+        by = timekeeper.move(now, to, not_beyond)
+        if not by:
             return
-        advance_clock(self._stage.service, by)
+        self._ahead = advance_clock(self._stage.service, by) - wall_time()
         self.stops += 1
         self._quiet_since = None
 

@@ -39,7 +39,7 @@ ANSWERS = ("manual", "human", "machine", "fax", "busy", "no-answer", "failed")
 KEYPAD = frozenset("0123456789*#")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScriptStep:
     """One reaction to one question. ``pause`` in seconds; ``barge`` presses before the prompt has ended."""
 
@@ -64,7 +64,7 @@ class ScriptStep:
         return written | ({"talk": [step.to_json() for step in self.talk]} if self.talk else {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Script:
     """A whole script. ``ring`` and ``hangs_up_after`` in seconds; ``sip`` only where the call fails."""
 

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from bot import tick
 from bot.callbacks.states import AttemptState
@@ -117,22 +117,83 @@ def test_there_is_no_factory_without_a_worker() -> None:
         population(Size(2, 3, 10), 1, FIRST_DAY)
 
 
-def test_the_clock_stands_still_for_what_is_to_ring_and_waits_an_hour_at_most_for_those_who_talk(
-    sqlite_world: World,
-) -> None:
-    sqlite_world.interviewed(Worker(number="+6281200000001"))
-    sqlite_world.at("2026-03-02T18:01:00+07:00")
+def test_the_clock_stands_still_for_what_is_to_be_dialled(sqlite_world: World) -> None:
+    to_be_called(sqlite_world)
     assert looked(sqlite_world).busy
     list(tick.beat(sqlite_world.service))
     assert looked(sqlite_world).busy
-    attempt = table(tables.Attempt)
-    with sqlite_world.service.database.write() as connection:
-        connection.execute(update(attempt).values(state=AttemptState.ANSWERED))
+
+
+def test_while_a_telephone_rings_the_clock_stays_within_the_window_of_that_call(sqlite_world: World) -> None:
+    to_be_called(sqlite_world)
+    list(tick.beat(sqlite_world.service))
+    now_is(sqlite_world, AttemptState.PLACED)
     found = looked(sqlite_world)
     (row,) = sqlite_world.rows(tables.Attempt)
     assert not found.busy
     assert not found.is_over
-    assert found.not_beyond == row.claimed_at + timekeeper.LONGEST_TALK
+    assert found.not_beyond is not None
+    assert found.not_beyond < row.window_end
+
+
+def test_who_talks_is_given_four_hours_at_most_and_no_silence_that_would_end_the_talk(
+    sqlite_world: World,
+) -> None:
+    to_be_called(sqlite_world)
+    list(tick.beat(sqlite_world.service))
+    now_is(sqlite_world, AttemptState.ANSWERED)
+    (row,) = sqlite_world.rows(tables.Attempt)
+    assert looked(sqlite_world).not_beyond == row.claimed_at + timekeeper.LONGEST_CALL
+    given_up_at = row.claimed_at + timedelta(hours=1)
+    talking(sqlite_world, row.id, given_up_at)
+    found = looked(sqlite_world)
+    assert found.not_beyond is not None
+    assert found.not_beyond < given_up_at
+
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("to", "not_beyond", "minutes"),
+    [
+        (NOON + timedelta(minutes=20), None, 30),
+        (NOON + timedelta(hours=9), None, 540),
+        (NOON + timedelta(hours=9), NOON + timedelta(minutes=59), 30),
+        (NOON + timedelta(hours=9), NOON + timedelta(minutes=29), 0),
+        (NOON + timedelta(hours=9), NOON - timedelta(minutes=29), 0),
+    ],
+)
+def test_the_clock_goes_to_the_half_hour_after_what_is_due_or_as_far_as_it_may(
+    to: datetime, not_beyond: datetime | None, minutes: int
+) -> None:
+    assert timekeeper.move(NOON, to, not_beyond) == timedelta(minutes=minutes)
+
+
+def to_be_called(world: World) -> None:
+    """A worker whose time has come."""
+    world.interviewed(Worker(number="+6281200000001"))
+    world.at("2026-03-02T18:01:00+07:00")
+
+
+def talking(world: World, attempt_id: str, given_up_at: datetime) -> None:
+    """The talk of an attempt goes on, and would be given up at an instant."""
+    written = {"channel": "voice", "line": "", "language": "id", "state": "open"}
+    flow = {"flow": "callback", "revision": "1", "session_sealed": b"", "sprint": "1"}
+    timer = {"timer_at": given_up_at, "timer_kind": "expire"}
+    times = {"started_at": given_up_at, "updated_at": given_up_at}
+    with world.service.database.write() as connection:
+        connection.execute(
+            insert(table(tables.Conversation)).values(
+                id="talk", attempt_id=attempt_id, **written, **flow, **timer, **times
+            )
+        )
+
+
+def now_is(world: World, state: AttemptState) -> None:
+    """All attempts come to a state."""
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Attempt)).values(state=state))
 
 
 def looked(world: World) -> timekeeper.View:
