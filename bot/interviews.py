@@ -15,12 +15,12 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from bot import effects, steps, talks, transfers
-from bot.callbacks import wishes
+from bot.callbacks import moves, wishes
 from bot.cases import actions
 from bot.cases.desk import Said
 from bot.clock import wall_time
 from bot.effects import Standing
-from bot.errors import InputError, NotFound, PreferenceError
+from bot.errors import InputError, NotFound
 from bot.flow import asker, phrases
 from bot.flow.answers import SKIP
 from bot.flow.catalog import Tongue
@@ -130,15 +130,7 @@ def enter(service: Service, staff_id: str, transfer_id: str, sprint: str, given:
     Raises :class:`InputError` (``not_an_answer``) for what does not answer it and :class:`NotFound`
     as :func:`sheet`.
     """
-    now = service.clock.now()
-
-    def step(_standing: Standing, session: Session, context: Context) -> Sprint | None:
-        return asker.enter(session, given, context) if session.sprint == sprint else None
-
-    with service.database.write() as connection:
-        row = talks.own(connection, staff_id, transfer_id)
-        if _take(connection, service, row, step, now):
-            access.record(connection, staff_id, "enter_answer", "transfer", transfer_id, wall_time())
+    steps.retrying(lambda: _enter(service, staff_id, transfer_id, sprint, given))
 
 
 def conclude(
@@ -153,6 +145,25 @@ def conclude(
     """
     if outcome not in asker.ENDS:
         raise InputError("a talk cannot end like that", code="outcome_unknown")
+    steps.retrying(lambda: _conclude(service, staff_id, transfer_id, outcome, when))
+
+
+# --- inside -------------------------------------------------------------------------------------
+
+
+def _enter(service: Service, staff_id: str, transfer_id: str, sprint: str, given: Button | Text) -> None:
+    now = service.clock.now()
+
+    def step(_standing: Standing, session: Session, context: Context) -> Sprint | None:
+        return asker.enter(session, given, context) if session.sprint == sprint else None
+
+    with service.database.write() as connection:
+        row = talks.own(connection, staff_id, transfer_id)
+        if _take(connection, service, row, step, now):
+            access.record(connection, staff_id, "enter_answer", "transfer", transfer_id, wall_time())
+
+
+def _conclude(service: Service, staff_id: str, transfer_id: str, outcome: Outcome, when: str | None) -> None:
     now = service.clock.now()
     with service.database.write() as connection:
         # The report that her call is over takes the transfer first and the attempt then: in another order the two
@@ -171,9 +182,6 @@ def conclude(
         else:
             _heard_after_the_end(connection, staff_id, row, outcome, now)
         transfers.dismiss(connection, transfer_id, wall_time())
-
-
-# --- inside -------------------------------------------------------------------------------------
 
 
 class _Desk:
@@ -222,13 +230,7 @@ def _preference(
 ) -> str:
     place = effects.place_of(connection, service.sealer, standing, now)
     local = now.astimezone(place.zone)
-    words = [service.library.times_in(each) for each in dict.fromkeys((standing.language, "en"))]
-    found = wishes.understand_in_any(text, words, local, place.country)
-    if found is not None:
-        return str(found)
-    raise PreferenceError(
-        'the time was not understood; write one like "tomorrow after 8" or "Sunday evening"', code="no_time"
-    )
+    return str(wishes.typed(text, moves.words_for(service.library, standing.language), local, place.country))
 
 
 def _more(conversation_id: str) -> AnySelect:

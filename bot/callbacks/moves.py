@@ -14,12 +14,12 @@ from sqlalchemy import Connection, exists, insert, select, update
 
 from bot.callbacks import requests, settle, wishes
 from bot.callbacks.plan import DayCode, Explanation, GivenUp, GiveUp, Planned, explain
-from bot.callbacks.preference import Preference, parse, wish
+from bot.callbacks.preference import wish
 from bot.callbacks.requests import Considerations
 from bot.callbacks.states import CallbackState
 from bot.callbacks.wishes import Vocabulary
 from bot.clock import wall_time
-from bot.errors import ConflictError, InputError, NotFound, PreferenceError
+from bot.errors import ConflictError, InputError, NotFound
 from bot.flow.library import Library
 from bot.ids import new_id
 from bot.privacy import access
@@ -34,7 +34,6 @@ _move = table(CallbackMove)
 LONGEST: Final = wishes.LONGEST
 """Characters of what may be typed."""
 _MOST_SHOWN: Final = 5
-_UNREADABLE: Final = frozenset(("empty", "unknown_window"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,9 @@ def propose(
     """
     known = _known(connection, callback_id, now)
     local = now.astimezone(known.request.timezone)
-    preference = wish(str(_read(text, words, local, known.row.country)), now, known.request.timezone)
-    said = wishes.said(preference, local, known.row.country, "en")
-    if not said:
-        raise PreferenceError("The time lies in the past, or too far ahead.", code="bad_date")
+    country = known.row.country
+    preference = wish(str(wishes.typed(text, words, local, country)), now, known.request.timezone)
+    said = wishes.said(preference, local, country, "en")
     explained = explain(*settle.asked_for(known, preference, now), now)
     if isinstance(explained.verdict, GivenUp):
         raise InputError(_why_not(explained), code="no_such_time")
@@ -160,22 +158,6 @@ def _known(connection: Connection, callback_id: str, now: datetime) -> Considera
     if known.row.state != CallbackState.SCHEDULED or settle.is_stopped(connection, known.row.address_id):
         raise ConflictError("only a callback that is scheduled can be moved")
     return known
-
-
-def _read(text: str, words: tuple[Vocabulary, ...], local: datetime, country: str) -> Preference:
-    preference = wishes.understand_in_any(text, words, local, country)
-    if preference is not None:
-        return preference
-    try:
-        return parse(text)
-    except PreferenceError as error:
-        if error.code not in _UNREADABLE:
-            raise
-        raise PreferenceError(
-            'That was not understood. Write one day, one part of the day or one hour, such as "tomorrow after 8", '
-            '"Sunday evening" or "2026-03-07 18:30".',
-            code=error.code,
-        ) from None
 
 
 def _why_not(explained: Explanation) -> str:

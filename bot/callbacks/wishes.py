@@ -32,8 +32,10 @@ from bot.callbacks.preference import (
     Preference,
     Recurring,
     is_weekend,
+    parse,
     windows,
 )
+from bot.errors import PreferenceError
 from bot.flow.words import normal, split_words
 
 LONGEST: Final = 80
@@ -58,6 +60,8 @@ _BESIDE_A_TIME: Final = 3
 """Letters of unknown words ("on", "at", "the") beside a time, with which a text still says nothing else."""
 _LAST_ENOUGH: Final = timedelta(minutes=15)
 """What must be left of a window of today."""
+_UNREADABLE: Final = frozenset(("empty", "unknown_window"))
+"""Codes of what is no time at all."""
 _OFFSETS: Final = {"today": 0, "tonight": 0, "tomorrow": 1, "day_after": 2}
 KEYS: Final = (
     *_OFFSETS,
@@ -174,6 +178,31 @@ def understand_in_any(
     """What :func:`understand` makes of a text in the first of several languages in which it is understood."""
     found = (understand(text, words, now, country) for words in vocabularies)
     return next((each for each in found if each is not None), None)
+
+
+def typed(text: str, vocabularies: Iterable[Vocabulary], now: datetime, country: str) -> Preference:
+    """A time that one of us typed for a worker: in words, as :func:`understand_in_any` reads them, or in the grammar of
+    :mod:`bot.callbacks.preference`. ``now`` is aware and in her zone.
+
+    Raises :class:`PreferenceError` for what is neither, and for a time that is over or too far ahead (``bad_date``).
+    """
+    found = understand_in_any(text, vocabularies, now, country) or _parsed(text)
+    if not said(found, now, country, "en"):
+        raise PreferenceError("The time lies in the past, or too far ahead.", code="bad_date")
+    return found
+
+
+def _parsed(text: str) -> Preference:
+    try:
+        return parse(text)
+    except PreferenceError as error:
+        if error.code not in _UNREADABLE:
+            raise
+        raise PreferenceError(
+            'That was not understood. Write one day, one part of the day or one hour, such as "tomorrow after 8", '
+            '"Sunday evening" or "2026-03-07 18:30".',
+            code=error.code,
+        ) from None
 
 
 def is_only_time(text: str, words: Vocabulary) -> bool:

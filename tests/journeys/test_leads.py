@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event, update
 
 from bot import agents, interviews, leads, talks, transfers, watch
 from bot.agents import AgentState
@@ -19,6 +22,7 @@ from bot.flow.events import Outcome
 from bot.interviews import Sheet
 from bot.messages import Button, Text
 from bot.storage import tables
+from bot.storage.tables import table
 from tests.journeys import talking
 from tests.journeys.talking import (
     AGENT,
@@ -292,6 +296,42 @@ def test_danger_ends_the_call_and_nobody_calls_again(world: World) -> None:
     assert {(row.category, row.severity) for row in world.rows(tables.Case)} == {("threat", "S1")}
 
 
+@contextmanager
+def another_writer(world: World) -> Iterator[list[str]]:
+    """Somebody else writes to the conversation while the first statement that changes it is on its way."""
+    engine, came = world.service.database.engine, list[str]()
+    conversation = table(tables.Conversation)
+    more = update(conversation).values(version=conversation.c.version + 1)
+
+    def meet(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool) -> None:
+        if "UPDATE conversation SET" in statement and not came:
+            came.append(statement)
+            with world.service.database.write() as connection:
+                connection.execute(more)
+
+    event.listen(engine, "before_cursor_execute", meet)
+    try:
+        yield came
+    finally:
+        event.remove(engine, "before_cursor_execute", meet)
+
+
+def test_what_an_agent_enters_is_kept_also_if_another_writer_was_first(
+    worlds: Worlds, postgres_url: str
+) -> None:
+    world = worlds(postgres_url)
+    agent, talk = lead(world)
+    with another_writer(world) as came:
+        enter(world, agent, talk, "yes")
+    assert came
+    assert [code for question, code, _ in world.answers() if question == "cut_off"] == ["yes"]
+    with another_writer(world) as came:
+        interviews.conclude(world.service, agent, talk, Outcome.NOT_SAFE_NOW)
+    assert came
+    over(world)
+    assert world.dispositions() == ["not_safe_now"]
+
+
 def test_another_time_is_understood_in_words(world: World) -> None:
     agent, talk = lead(world)
     with pytest.raises(InputError):
@@ -300,6 +340,16 @@ def test_another_time_is_understood_in_words(world: World) -> None:
     over(world)
     assert world.dispositions() == ["later"]
     assert world.callback()["due_at"].startswith("2026-03-03T13:")
+
+
+def test_another_time_is_understood_as_the_page_of_a_callback_writes_it(world: World) -> None:
+    agent, talk = lead(world)
+    with pytest.raises(InputError, match="past"):
+        interviews.conclude(world.service, agent, talk, Outcome.LATER, "2026-03-01 evening")
+    interviews.conclude(world.service, agent, talk, Outcome.LATER, "weekend_evening;2026-03-03 20:30")
+    over(world)
+    assert world.dispositions() == ["later"]
+    assert world.callback()["due_at"].startswith("2026-03-03T13:30")
 
 
 def test_who_is_cut_off_is_called_again_unless_she_said_not_to(world: World) -> None:
