@@ -49,10 +49,10 @@ from tests.faults.cast import (
     start,
     wait_for,
 )
-from tests.faults.station import free_port
 from tests.faults.tap import Point
 from tests.journeys.talking import line_flows
 from tests.journeys.world import ROOT, Network, age, forget_doors, network_configuration, settings_for
+from tests.ports import free_port
 from tests.postgres import Postgres
 
 if TYPE_CHECKING:
