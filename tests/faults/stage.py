@@ -22,6 +22,7 @@ from app import create_app
 from bot.clock import wall_time
 from bot.flow.catalog import Catalogs
 from bot.flow.library import Library
+from bot.messages import Channel
 from bot.privacy import keys
 from bot.privacy.seal import Sealer
 from bot.queue import EmbeddedRedis
@@ -31,6 +32,7 @@ from bot.storage import tables
 from bot.storage.database import Database, open_database
 from bot.storage.tables import table
 from channels import jobs
+from channels.delivery import MOST_BLIND_TRIES
 from simulator.config import parse_config
 from simulator.server import serve as simulate
 from tests.faults import promises
@@ -65,6 +67,8 @@ STEPS = (1, 20, 65)
 """Seconds that go by between two turns: short of all leases first, and beyond them afterwards. Each act has at least
 so many turns; from the last step on it is the last."""
 MOST_TURNS = 60
+LINE = "line@voiceback.example"
+MAIL_SECRET = "the-secret-of-the-post"
 _NAME = "crashes"
 _TEMPLATE = "crashes_template"
 
@@ -124,9 +128,12 @@ class Stage:
     company: Company
     texts: list[str] = field(default_factory=list)
     """The provider's ids of what workers wrote."""
+    mails: int = 0
+    """How many mails workers wrote."""
     moves: list[tuple[datetime, timedelta]] = field(default_factory=list)
     """Since when (wall time) the service's clock was ahead by how much."""
     _roles: dict[str, Part] = field(default_factory=dict)
+    _somebody_dies: bool = False
 
     @property
     def database(self) -> Database:
@@ -140,15 +147,17 @@ class Stage:
         is killed, once, and another process takes its place.
         """
         self._reset()
+        self._somebody_dies = fatal is not None
         for role in ROLES:
             self._start(role, fatal if role == victim else None)
         broken = self._perform()
         # Whoever is kept waiting by a crash may have hung up: then less comes of it.
-        return broken if fatal else [*broken, *self._too_little()]
+        return [*broken, *self._too_little()] if self.plot.in_any_case or not fatal else broken
 
     def rehearse(self) -> list[str]:
         """The same with all roles in this process, and nobody killed."""
         self._reset()
+        self._somebody_dies = False
         for role in ROLES:
             self._roles[role] = rehearse(role, self.company)
         return [*self._perform(), *self._too_little()]
@@ -176,6 +185,7 @@ class Stage:
         self.redis.flushall()
         self.company.trace.unlink(missing_ok=True)
         self.texts.clear()
+        self.mails = 0
         self.moves.clear()
         self._go_to(EVENING)
         if self.plot.people:
@@ -208,7 +218,7 @@ class Stage:
         return None in done or (any(done) and not self.service.settings.poll_minutes)
 
     def _is_at_rest(self) -> bool:
-        waited = self.network.get("/sim/wait", timeout=0.1 if self.plot.in_line else 20)
+        waited = self.network.get("/sim/wait", timeout=0.1 if self.plot.talks else 20)
         return bool(waited["met"])
 
     def _order(self, name: str) -> int | None:
@@ -229,6 +239,10 @@ class Stage:
         age(self.database, by)
         self.network.post("/sim/age", seconds=seconds)
 
+    def go_to(self, instant: datetime) -> None:
+        """Let time go by until the service's clock stands there; nothing if it is later already."""
+        self.pass_time(max(0.0, (instant - self.clock.now()).total_seconds()))
+
     # --- what became of it ---------------------------------------------------------------------
 
     def _evidence(self) -> promises.Evidence:
@@ -247,7 +261,7 @@ class Stage:
 
     def _judge(self) -> list[str]:
         seen = self._evidence()
-        return [*promises.broken(seen), *self._open(), *self._sent_twice()]
+        return [*promises.broken(seen), *self._open(), *self._sent_twice(), *self._lost_mails()]
 
     def _sent_twice(self) -> Iterator[str]:
         state = self.network.get("/sim/state", parts="messages,deleted")
@@ -262,6 +276,28 @@ class Stage:
         for url, count in Counter(self._rings()).items():
             if count > 1:
                 yield f"an agent was rung {count} times for one ring ({url})"
+
+        # Who died in between cannot ask these providers what they took: then a question may come a second time.
+        most = MOST_BLIND_TRIES if self._somebody_dies else 1
+        for text, count in Counter(self._came_blindly()).items():
+            if count > most:
+                yield f"a text of {len(text)} letters came {count} times"
+
+    def _came_blindly(self) -> Iterator[str]:
+        """What came to workers by Telegram and by mail."""
+        for account in self.network.get("/sim/telegram")["accounts"]:
+            yield from (each["text"] for each in account["messages"] if not each["mine"])
+        if self.plot.mail:
+            for box in self.network.get("/sim/mail")["boxes"].values():
+                yield from (each["text"] for each in box if not each["mine"])
+
+    def _lost_mails(self) -> Iterator[str]:
+        message = table(tables.Message)
+        came = (message.c.direction == "in", message.c.channel == Channel.EMAIL)
+        with self.database.read() as connection:
+            stored = connection.execute(select(func.count()).select_from(message).where(*came)).scalar_one()
+        if stored != self.mails:
+            yield f"{self.mails} mails were written, {stored} are stored"
 
     def _rings(self) -> list[str]:
         """Where the calls to agents lead."""
@@ -290,10 +326,14 @@ def stage(plot: Plot, server: Postgres | None = None) -> Iterator[Stage]:
         base = Base(folder, server)
         after.callback(base.drop)
         url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        network = Network(_network(plot, url, after))
+        post = free_port()
+        network = Network(_network(plot, url, post, after))
         clock = SharedClock()
         clock.set(EVENING)
-        settings = settings_for(url, network.url, database_url=base.url, redis_url=redis.url, **plot.settings)
+        stands_on = {"database_url": base.url, "redis_url": redis.url} | (
+            _mail_settings(post) if plot.mail else {}
+        )
+        settings = settings_for(url, network.url, **stands_on, **plot.settings)
         service = _service(plot, settings, base.database, clock, folder)
         company = Company(service, create_app(service=service), door, folder / "trace")
         made = Stage(folder, plot, service, clock, network, base, redis.connection, company)
@@ -322,9 +362,14 @@ def _service(plot: Plot, settings: Settings, database: Database, clock: SharedCl
     )
 
 
-def _network(plot: Plot, url: str, after: ExitStack) -> str:
-    """Start the make-believe provider as a process; gives its address."""
-    written = network_configuration(url, speed=50 if plot.in_line else 1000)
+def _mail_settings(post: int) -> dict[str, str]:
+    return {"smtp_url": f"smtp://127.0.0.1:{post}", "email_from": LINE, "email_webhook_secret": MAIL_SECRET}
+
+
+def _network(plot: Plot, url: str, post: int, after: ExitStack) -> str:
+    """Start the make-believe provider as a process; gives its address. Its post, if any, listens at ``post``."""
+    mail = {"mail": {"address": LINE, "secret": MAIL_SECRET, "port": post}} if plot.mail else {}
+    written = network_configuration(url, speed=50 if plot.talks else 1000, **mail)
     if plot.no_retries:
         for number in written["numbers"].values():
             number.update({name: value.replace("#rc=3&rp=all", "#rc=0") for name, value in number.items()})

@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import signal
+import smtplib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from redis.connection import AbstractConnection
 from requests.adapters import HTTPAdapter
 from sqlalchemy import event
@@ -115,6 +117,8 @@ class Tap:
         event.listen(database.engine, "before_cursor_execute", self._on_statement)
         self._surround(database.engine.dialect, "do_commit", lambda *_: "commit", "committed")
         self._surround(HTTPAdapter, "send", self._asked, "asked")
+        self._surround(smtplib.SMTP, "sendmail", lambda *_: "ask SMTP", "asked")
+        self._surround_telegram()
         self._surround(AbstractConnection, "send_packed_command", self._told_redis, "")
 
     def _on_statement(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -132,6 +136,19 @@ class Tap:
             return result
 
         setattr(owner, name, act)
+
+    def _surround_telegram(self) -> None:
+        """Its library has requests of its own kind."""
+        meant = httpx.AsyncHTTPTransport.handle_async_request
+
+        async def act(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            # Not the whole path, in which the bot's token stands.
+            self.note(f"ask {request.method} {request.url.path.rpartition('/')[2]}")
+            response = await meant(transport, request)
+            self.note("asked")
+            return response
+
+        setattr(httpx.AsyncHTTPTransport, "handle_async_request", act)  # noqa: B010 - a method is not assigned to
 
     def _asked(self, _adapter: object, request: Any, *_: object) -> str:
         return f"ask {request.method} {without_ids(urlsplit(request.url).path)}"
