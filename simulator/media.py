@@ -1,12 +1,18 @@
-"""Sound files that ``<Play>`` asks for: fetched for real, cached by their ETag, refused when they are no sound."""
+"""Sound files that ``<Play>`` asks for: fetched for real, cached as their headers say, refused when they are no sound.
+
+Twilio obeys the standard headers (https://www.twilio.com/docs/voice/twiml/play): a file is not asked for again while its
+``max-age`` lasts, in seconds of the world, and after that by its ETag.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from simulator.errors import TwimlError, WebhookFailure
+from simulator.pace import Pace
 from simulator.sound import sound_seconds
 from simulator.webhooks import Answer, Request, Webhooks
 
@@ -45,19 +51,25 @@ class Sound:
 class Media:
     """Fetches and keeps sounds."""
 
-    def __init__(self, webhooks: Webhooks) -> None:
+    def __init__(self, webhooks: Webhooks, pace: Pace) -> None:
         self._webhooks = webhooks
+        self._pace = pace
+        self._fresh_until: dict[str, float] = {}
         self._by_url: OrderedDict[str, Sound] = OrderedDict()
         self._by_key: OrderedDict[str, Sound] = OrderedDict()
 
     async def fetch(self, url: str, call_sid: str, number: str) -> Sound:
         """The sound at ``url``; :class:`TwimlError` if it cannot be had or is no sound."""
         kept = self._by_url.get(url)
+        present = asyncio.get_running_loop().time()
+        if kept is not None and present < self._fresh_until.get(url, 0.0):
+            return kept
         request = Request(url, (), "media", call_sid, number, "GET")
         try:
             answer = await self._webhooks.fetch(request, kept.etag if kept else "")
         except WebhookFailure as failure:
             raise TwimlError(failure.code, f"<Play>: {failure.reason}") from failure
+        self._fresh_until[url] = present + self._pace.real(answer.fresh_for)
         if kept is not None and answer.status == 304:
             return kept
         kind = answer.content_type.split(";")[0].strip().lower()
@@ -82,4 +94,4 @@ class Media:
         self._by_url[url] = self._by_key[sound.key] = sound
         for kept in (self._by_url, self._by_key):
             while len(kept) > SOUNDS_KEPT:
-                kept.popitem(last=False)
+                self._fresh_until.pop(kept.popitem(last=False)[0], None)

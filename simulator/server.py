@@ -46,7 +46,7 @@ class Simulator:
         self.webhooks = Webhooks(
             config.auth_token, pace, Chaos(config.chaos), config.webhook_timeout, config.log_limit
         )
-        media = Media(self.webhooks)
+        media = Media(self.webhooks, pace)
         self.switchboard = Switchboard(self.world, self.webhooks, media, pace)
         self.office = PostOffice(self.world, self.webhooks, pace)
         self.updates = Updates(self.world.chats, self.webhooks, pace, config.webhook_timeout)

@@ -52,6 +52,8 @@ class Answer:
     content_type: str
     etag: str
     url: str
+    fresh_for: float = 0.0
+    """Seconds for which it may be used again without being asked for."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,14 @@ def parse_overrides(fragment: str, timeout: float) -> Overrides:
         read=_milliseconds(given.get("rt"), timeout),
         total=total,
     )
+
+
+def _fresh_for(control: str) -> float:
+    """Seconds of ``max-age`` in a ``Cache-Control`` header, 0 if it forbids or says nothing."""
+    given = dict(part.strip().lower().partition("=")[::2] for part in control.split(","))
+    if "no-store" in given or "no-cache" in given or not given.get("max-age", "").isdigit():
+        return 0.0
+    return float(given["max-age"])
 
 
 def _milliseconds(text: str | None, default: float) -> float:
@@ -268,9 +278,14 @@ class Webhooks:
                 body = await response.content.read(LARGEST_ANSWER)
                 while not response.content.at_eof() and len(body) < LARGEST_ANSWER:
                     body += await response.content.read(LARGEST_ANSWER)
-                kind = response.headers.get("Content-Type", "")
+                given = response.headers
                 return Answer(
-                    response.status, body, kind, response.headers.get("ETag", ""), str(response.url)
+                    response.status,
+                    body,
+                    given.get("Content-Type", ""),
+                    given.get("ETag", ""),
+                    str(response.url),
+                    _fresh_for(given.get("Cache-Control", "")),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _Failed("ct", 11205, "connection failed") from error

@@ -149,6 +149,22 @@ def test_a_sound_is_fetched_and_played(twilio: Twilio, customer: Customer) -> No
     assert [hit.method for hit in customer.at("/hello.wav")] == ["GET"]
 
 
+@pytest.mark.parametrize(
+    ("control", "times"), [("max-age=604800", 1), ("no-cache, max-age=604800", 2), ("", 2)]
+)
+def test_a_sound_is_not_asked_for_again_while_it_is_fresh(
+    twilio: Twilio, customer: Customer, control: str, times: int
+) -> None:
+    customer.pages["/voice"] = "<Play>/hello.wav</Play><Play>/hello.wav</Play>"
+    customer.pages["/hello.wav"] = Page(
+        make_wav("mingalaba", 2), content_type="audio/wav", headers=(("Cache-Control", control),)
+    )
+    twilio.script("human-yes")
+    call = twilio.talk(url=customer.url + "/voice")
+    assert len(steps(call, "play")) == 2
+    assert len(customer.at("/hello.wav")) == times
+
+
 def test_a_page_in_place_of_a_sound_fails_the_document(twilio: Twilio, customer: Customer) -> None:
     customer.pages["/voice"] = "<Play>/hello.wav</Play><Say>Never reached</Say>"
     customer.pages["/hello.wav"] = Page(b"<html>", content_type="text/html")
