@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,19 +40,30 @@ class DemoClock:
         self._database = database
         self._offset = ahead
         self._read_at = time.monotonic()
+        self._turn = threading.RLock()
 
     def now(self) -> datetime:
         """The demo's time, UTC; a move is seen within a fiftieth of a second, by who made it at once."""
-        if time.monotonic() - self._read_at > _REREAD_SECONDS:
-            # A database that is away for a moment must not stop the clock that its retries wait for.
-            with suppress(DBAPIError):
-                self.moved(_offset(self._database) or 0.0)
-            self._read_at = time.monotonic()
+        if self._is_old():
+            with self._turn:
+                # One thread reads it for all who waited here.
+                if self._is_old():
+                    self._read()
         return wall_time() + self._offset
 
     def moved(self, seconds: float) -> None:
         """It is ahead by so much from now on, as the database says."""
-        self._offset = timedelta(seconds=seconds)
+        with self._turn:
+            self._offset = timedelta(seconds=seconds)
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at > _REREAD_SECONDS
+
+    def _read(self) -> None:
+        # A database that is away for a moment must not stop the clock that its retries wait for.
+        with suppress(DBAPIError):
+            self.moved(_offset(self._database) or 0.0)
+        self._read_at = time.monotonic()
 
 
 @dataclass(frozen=True)

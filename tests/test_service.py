@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from bot.errors import ConfigurationError, InputError
 from bot.privacy import keys
 from bot.service import Service, advance_clock, open_service, start_demo_clock
 from bot.settings import Settings
-from bot.storage.database import open_database
+from bot.storage.database import Database, open_database
 from tests.journeys.world import ROOT, World
 
 
@@ -72,6 +74,35 @@ def test_a_demo_whose_database_is_away_for_a_moment_keeps_its_time(
     with database.write() as connection:
         connection.exec_driver_sql("ALTER TABLE heartbeat RENAME TO away")
     assert service.clock.now() - wall_time() > timedelta(hours=7)
+    for each in (database, service.database):
+        each.dispose()
+
+
+def test_threads_that_ask_a_demos_time_together_read_it_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_database(settings.database_url)
+    start_demo_clock(database)
+    service = opened(settings)
+    together = threading.Barrier(8)
+    reads: list[Database] = []
+    read = service_module._offset
+
+    def counted(of: Database) -> float | None:
+        reads.append(of)
+        # From here on nobody has to read again; what was read before is too old for everybody.
+        monkeypatch.setattr(service_module, "_REREAD_SECONDS", 3600.0)
+        return read(of)
+
+    def ask(_: int) -> datetime:
+        together.wait(30)
+        return service.clock.now()
+
+    monkeypatch.setattr(service_module, "_offset", counted)
+    monkeypatch.setattr(service_module, "_REREAD_SECONDS", -1.0)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(ask, range(8)))) == 8
+    assert len(reads) == 1
     for each in (database, service.database):
         each.dispose()
 
