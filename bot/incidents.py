@@ -43,6 +43,8 @@ class IncidentKind(StrEnum):
     """A provider fails too often. Subject: the channel."""
     NUMBER_BLOCKED = "number_blocked"
     """A number of ours is blocked or refused. Subject: channel, country and code."""
+    UNREADABLE = "unreadable"
+    """A row cannot be read, as one of a later version during an update; it is tried again. Subject: its id."""
     LEFTOVER = "leftover"
     """Something could not be deleted at the provider. Subject: channel and code."""
 

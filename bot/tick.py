@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-import structlog
 from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from bot import (
     alerts,
@@ -27,6 +26,7 @@ from bot import (
     staff,
     transfers,
     troubles,
+    unreadable,
     watch,
 )
 from bot.callbacks import caps, dial, reminders, rounds, settle
@@ -37,8 +37,7 @@ from bot.privacy import access
 from bot.service import Service
 from bot.settings import Settings
 from bot.storage.tables import Conversation, Heartbeat, Message, table
-
-log = structlog.get_logger()
+from bot.unreadable import apart
 
 _conversation = table(Conversation)
 _message = table(Message)
@@ -71,9 +70,11 @@ def beat(service: Service) -> Iterator[Work]:
     if seen.due:
         _replan(service, now)
     if seen.over:
-        _apart("follow", lambda: rounds.follow(service.database, now, MOST_FOLLOWED))
+        with apart("follow"):
+            rounds.follow(service.database, now, MOST_FOLLOWED)
     if seen.reminders:
-        _apart("remind", lambda: reminders.put_in(service, now, MOST_REMINDED))
+        with apart("remind"):
+            reminders.put_in(service, now, MOST_REMINDED)
     if _is_to_poll(service, wall):
         yield Work("poll", ())
     for there, job, size, step in _steps(service, seen, now, wall):
@@ -86,13 +87,15 @@ def beat(service: Service) -> Iterator[Work]:
 
 def _watch(service: Service, now: datetime, wall: datetime) -> None:
     """Count what has happened, take a reading and look whether to raise an alarm: one clock does, after what is due was handed out."""
-    _apart("fold", lambda: folding.fold(service))
+    with apart("fold"):
+        folding.fold(service)
     with service.database.read() as connection:
         found = watch.read(connection, now)
     with service.database.write() as connection:
         watch.note(connection, found, now)
         alerts.review(connection, service.settings, found, now, wall)
         troubles.forget(connection, now)
+        unreadable.forget(connection, now)
 
 
 def _is_to_poll(service: Service, wall: datetime) -> bool:
@@ -182,23 +185,9 @@ def _replan(service: Service, now: datetime) -> None:
     with service.database.read() as connection:
         missed = missed_windows(connection, now, BATCH) + caps.held_back(connection, now, BATCH)
     for callback_id in dict.fromkeys(missed):
-        _apart("replan", partial(_replan_one, service, callback_id, now))
-
-
-def _replan_one(service: Service, callback_id: str, now: datetime) -> None:
-    with service.database.write() as connection:
-        settle.replan(connection, callback_id, now)
-
-
-def _apart(step: str, act: Callable[[], object]) -> None:
-    """Do what others wait behind in a beat. A row that cannot be read, as one of a later version, must not keep all
-    workers from being called, or alarms from being raised; a database that is away ends the beat."""
-    try:
-        act()
-    except SQLAlchemyError:
-        raise
-    except Exception as error:  # the error's text may hold what no log may; its kind is enough
-        log.error("step_failed", step=step, error=type(error).__name__)
+        tell = partial(unreadable.tell_in, service.database, callback_id, now)
+        with apart("replan", callback_id, tell), service.database.write() as connection:
+            settle.replan(connection, callback_id, now)
 
 
 def _timers(connection: Connection, now: datetime, wall: datetime) -> list[str]:

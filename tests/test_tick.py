@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from bot import tick
+from bot import tick, unreadable
+from bot.callbacks import rounds
+from bot.callbacks.claim import missed_windows
 from bot.storage import tables
 from bot.storage.tables import table
 from tests.journeys.world import Worker, World
@@ -78,6 +80,60 @@ def test_a_callback_that_cannot_be_read_keeps_nobody_else_waiting(sqlite_world: 
     placed = [each for work in tick.beat(world.service) if work.job == "place" for each in work.ids]
     rows = {row.id: row.callback_id for row in world.rows(tables.Attempt)}
     assert [each for each in placed if rows[each] != first], "the other worker is called"
+    assert ("unreadable", first) in world.incidents()
+    (told,) = (row for row in world.rows(tables.Incident) if row.subject == first)
+    world.pass_time(timedelta(seconds=10))
+    list(tick.beat(world.service))
+    assert told in world.rows(tables.Incident), "it is not tried at every beat"
+
+
+def test_a_callback_that_can_be_read_again_is_no_incident_any_more(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker())
+    callback = table(tables.Callback)
+    missed = {"window_end": world.clock.now(), "due_at": world.clock.now()}
+    with world.service.database.write() as connection:
+        connection.execute(update(callback).values(timezone="Mars/North", **missed))
+    list(tick.beat(world.service))
+    (told,) = world.rows(tables.Incident)
+    world.pass_time(unreadable.LOOK_AGAIN)
+    list(tick.beat(world.service))
+    (still,) = world.rows(tables.Incident)
+    assert (still.kind, still.count, still.resolved_at) == ("unreadable", 1, None)
+    assert still.last_at > told.last_at
+    with world.service.database.write() as connection:
+        connection.execute(update(callback).values(timezone="Asia/Jakarta"))
+    world.pass_time(unreadable.LOOK_AGAIN + timedelta(seconds=1))
+    list(tick.beat(world.service))
+    assert world.callback()["due_at"] == "2026-03-02T11:00:00+00:00"
+    world.pass_time(unreadable.MENDED)
+    list(tick.beat(world.service))
+    assert world.incidents() == set()
+
+
+@pytest.mark.parametrize("what", ["missed", "over"])
+def test_callbacks_that_cannot_be_read_do_not_fill_the_places_of_others(
+    sqlite_world: World, what: str
+) -> None:
+    world = sqlite_world
+    world.interviewed(*(Worker(number=f"+62812000001{n:02}", alias=f"W-{n}") for n in range(4)))
+    callback, now = table(tables.Callback), world.clock.now()
+    states: dict[str, dict[str, object]] = {
+        "missed": {"window_end": now, "due_at": now},
+        "over": {"state": "given_up", "give_up_reason": "attempts_used", "attempts": 1},
+    }
+    spoilt = {row.id for row in world.rows(tables.Callback)[:3]}
+    with world.service.database.write() as connection:
+        connection.execute(update(callback).values(**states[what]))
+        connection.execute(update(callback).where(callback.c.id.in_(spoilt)).values(timezone="Mars/North"))
+        for each in spoilt:
+            unreadable.tell(connection, each, now)
+    if what == "over":
+        assert rounds.follow(world.service.database, now, 1) == 1
+    else:
+        with world.service.database.read() as connection:
+            (found,) = missed_windows(connection, now, 1)
+        assert found not in spoilt
 
 
 def test_what_cannot_be_counted_keeps_nobody_from_looking(sqlite_world: World) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.callbacks.policy import Policy, from_json
 from bot.callbacks.states import AUDIT, CallbackState
 from bot.storage.tables import Audit, Callback, Client, ClientDay, table
+from bot.unreadable import may_be_read
 
 _client = table(Client)
 _audit = table(Audit)
@@ -99,6 +100,7 @@ def held_back(connection: Connection, now: datetime, limit: int) -> list[str]:
             _callback.c.due_at <= now,
             _callback.c.kind == AUDIT,
             _audit.c.client_id.in_(clients),
+            may_be_read(_callback.c.id, now),
         )
         .limit(limit)
     )

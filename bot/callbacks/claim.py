@@ -32,6 +32,7 @@ from bot.messages import Channel
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, table
 from bot.storage.types import AnyRow, AnySelect
+from bot.unreadable import may_be_read
 
 _audit = table(Audit)
 _callback = table(Callback)
@@ -155,13 +156,15 @@ def waiting_claims(connection: Connection, wall: datetime, limit: int) -> list[s
 
 
 def missed_windows(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Scheduled callbacks whose window went by without a dial: they are to be planned anew."""
+    """Scheduled callbacks whose window went by without a dial: they are to be planned anew. One that cannot be read
+    (:mod:`bot.unreadable`) stands back."""
     rows = connection.execute(
         select(_callback.c.id)
         .where(
             SCHEDULED,
             _callback.c.due_at <= now,
             _callback.c.window_end <= now + LAST_START,
+            may_be_read(_callback.c.id, now),
         )
         .limit(limit)
     )

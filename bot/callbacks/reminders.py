@@ -20,11 +20,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, literal_column, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from bot import tally
+from bot import tally, unreadable
 from bot.callbacks import consents, requests, wishes
 from bot.callbacks.plan import Request, outside_quiet_hours
 from bot.callbacks.policy import Policy
@@ -52,8 +50,7 @@ from bot.storage.tables import (
 )
 from bot.storage.types import AnyRow
 from bot.transcript import Thread, message_row
-
-log = structlog.get_logger()
+from bot.unreadable import apart
 
 _callback = table(Callback)
 _contact = table(Contact)
@@ -67,8 +64,6 @@ LEAST_AHEAD: Final = timedelta(minutes=15)
 """A text that would come later than this before the call is not sent."""
 MOST_EARLIER: Final = timedelta(hours=24)
 """How much earlier than the policy says a text may go out, where night or a shift lies between."""
-LOOK_AGAIN: Final = timedelta(minutes=10)
-"""After so long a callback that could not be read is looked at again."""
 
 # Written out, because a partial index is used only where the statement says the same as the index does.
 _WAITS: Final[ColumnElement[bool]] = and_(
@@ -213,9 +208,6 @@ def put_in(service: Service, now: datetime, limit: int) -> int:
     if Channel.SMS not in service.settings.channels_on():
         return 0
     due = select(_callback.c.id).where(_WAITS, _callback.c.remind_at <= now)
-    with service.database.read() as connection:
-        if connection.execute(due.limit(1)).first() is None:
-            return 0
     with service.database.write() as connection:
         # What somebody else has locked is left to the next beat: nobody waits here, so nobody waits in a circle.
         mine = due.order_by(_callback.c.remind_at).limit(limit).with_for_update(skip_locked=True)
@@ -231,17 +223,16 @@ def put_in(service: Service, now: datetime, limit: int) -> int:
 def _put_in_or_later(
     connection: Connection, service: Service, callback_id: str, now: datetime
 ) -> list[str | None]:
-    """The same as :func:`_put_in`. A callback that cannot be read, as one of a later version, is looked at again
-    later: it must not keep back the texts of all others."""
-    try:
-        return _put_in(connection, service.sealer, service.catalogs, callback_id, now)
-    except SQLAlchemyError:
-        raise
-    except Exception as error:  # the error's text may hold what no log may; its kind is enough
-        log.error("reminder_put_off", callback=callback_id, error=type(error).__name__)
+    """The same as :func:`_put_in`. A callback that cannot be read is looked at again later."""
+
+    def put_off() -> None:
         this = update(_callback).where(_callback.c.id == callback_id)
-        connection.execute(this.values(remind_at=now + LOOK_AGAIN))
-        return []
+        connection.execute(this.values(remind_at=now + unreadable.LOOK_AGAIN))
+        unreadable.tell(connection, callback_id, now)
+
+    with apart("remind", callback_id, put_off):
+        return _put_in(connection, service.sealer, service.catalogs, callback_id, now)
+    return []
 
 
 def _put_in(
@@ -332,13 +323,14 @@ def still_holds(connection: Connection, message_id: str, now: datetime) -> bool:
     ).one_or_none()
     if told is None:
         return False
-    try:
-        known = requests.read(connection, told.callback_id, now)
-    except SQLAlchemyError:
-        raise
-    except Exception as error:  # as above; letters to others are opened beside this one
-        log.error("reminder_dropped", callback=told.callback_id, error=type(error).__name__)
-        return False
+    # Letters to others are opened beside this one.
+    with apart("open_reminder", told.callback_id):
+        return _still_holds(connection, told, now)
+    return False
+
+
+def _still_holds(connection: Connection, told: AnyRow, now: datetime) -> bool:
+    known = requests.read(connection, told.callback_id, now)
     if known.row.state != CallbackState.SCHEDULED or known.row.due_at != told.call_at:
         return False
     at = instant(known.request, known.policy, told.call_at, now)

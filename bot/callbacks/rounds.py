@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import ColumnElement, Connection, and_, exists, literal_column, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
+from bot import unreadable
 from bot.callbacks import consents, requests, settle
 from bot.callbacks.plan import GiveUp
 from bot.callbacks.policy import Policy, from_json
@@ -29,8 +29,7 @@ from bot.flow.events import ConsentScope
 from bot.storage.database import Database
 from bot.storage.tables import Attempt, Audit, Callback, table
 from bot.storage.types import AnyRow
-
-log = structlog.get_logger()
+from bot.unreadable import apart, may_be_read
 
 _attempt = table(Attempt)
 _audit = table(Audit)
@@ -54,29 +53,22 @@ _UNFOLLOWED: ColumnElement[bool] = and_(
 
 def follow(database: Database, now: datetime, limit: int) -> int:
     """Make the callbacks of next rounds, for at most ``limit`` rows that nobody looked at; gives how many were made."""
+    waiting = select(_callback.c.id).where(_UNFOLLOWED, may_be_read(_callback.c.id, now)).limit(limit)
     with database.read() as connection:
-        ids = list(connection.execute(select(_callback.c.id).where(_UNFOLLOWED).limit(limit)).scalars())
+        ids = list(connection.execute(waiting).scalars())
     if not ids:
         return 0
-    try:
-        with database.write() as connection:
-            return sum(_follow(connection, callback_id, now) for callback_id in ids)
-    except SQLAlchemyError:
-        raise
-    except Exception:
-        # One of them cannot be read, as one of a later version: it must not keep the others back.
-        return sum(_follow_alone(database, callback_id, now) for callback_id in ids)
+    with apart("follow"), database.write() as connection:
+        return sum(_follow(connection, callback_id, now) for callback_id in ids)
+    # One of them cannot be read: the others are followed without it.
+    return sum(_follow_alone(database, callback_id, now) for callback_id in ids)
 
 
 def _follow_alone(database: Database, callback_id: str, now: datetime) -> int:
-    try:
-        with database.write() as connection:
-            return _follow(connection, callback_id, now)
-    except SQLAlchemyError:
-        raise
-    except Exception as error:  # the error's text may hold what no log may; its kind is enough
-        log.error("round_not_followed", callback=callback_id, error=type(error).__name__)
-        return 0
+    tell = partial(unreadable.tell_in, database, callback_id, now)
+    with apart("follow", callback_id, tell), database.write() as connection:
+        return _follow(connection, callback_id, now)
+    return 0
 
 
 def look_again(connection: Connection, client_id: str, policy: Policy, now: datetime) -> None:

@@ -14,6 +14,7 @@ from bot.callbacks.policy import Policy, from_mapping
 from bot.callbacks.states import CallbackState
 from bot.storage import tables
 from bot.storage.tables import table
+from bot.unreadable import LOOK_AGAIN
 from tests.journeys.test_callback import add_supervisor, sign_in
 from tests.journeys.test_hotline import write
 from tests.journeys.test_pickup import telling_words
@@ -394,7 +395,7 @@ def test_a_plan_that_cannot_be_read_keeps_nobody_elses_text_back(sqlite_world: W
     assert len(told(world)) + len(told(world, other)) == 1
     with world.service.database.write() as connection:
         connection.execute(update(callback).where(callback.c.id == first).values(preference="evening"))
-    world.pass_time(reminders.LOOK_AGAIN)
+    world.pass_time(LOOK_AGAIN)
     world.run()
     assert [len(told(world)), len(told(world, other))] == [1, 1], "it is told as soon as it can be"
 
