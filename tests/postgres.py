@@ -27,7 +27,7 @@ from psycopg import sql
 from tests.guard import guard
 
 _USER = "voiceback"
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 _CONFIGURATION = """
 listen_addresses = ''
@@ -209,7 +209,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     # SIGQUIT is PostgreSQL's immediate shutdown: it also ends its children and keeps no promise to the disk.
     process.send_signal(signal.SIGQUIT)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

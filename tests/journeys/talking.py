@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,31 @@ def until(world: World, met: Callable[[], object], seconds: float = 60) -> None:
         assert time.monotonic() < ends, "it does not come about"
         world.beat()
         time.sleep(0.005)
+
+
+def soon(met: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something is so that the network brings about, while the clock does not beat."""
+    ends = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < ends, "it does not come about"
+        time.sleep(0.005)
+
+
+@contextmanager
+def held(world: World, prefix: str) -> Iterator[None]:
+    """What the network sends to addresses that begin so waits until the end of the block."""
+    let_go = threading.Event()
+
+    def wait(path: str) -> None:
+        if path.startswith(prefix):
+            let_go.wait(60)
+
+    world.before = wait
+    try:
+        yield
+    finally:
+        let_go.set()
+        world.before = None
 
 
 def transfer(world: World) -> Any:

@@ -67,10 +67,10 @@ def test_an_agent_asks_and_enters_one_question_after_the_other(
     assert overflow(page) == 0
     page.get_by_role("button", name="She wants no more calls or messages from us").click()
     page.get_by_text("The talk has ended.").wait_for()
-    assert [row.reason for row in world.rows(tables.Stop)] == ["worker"]
+    until(world, lambda: [row.reason for row in world.rows(tables.Stop)] == ["worker"])
     page.get_by_role("button", name="Save, and take the next call").click()
     page.get_by_text("The talk is closed.").wait_for()
-    assert world.dispositions() == ["not_safe_now"]
+    until(world, lambda: world.dispositions() == ["not_safe_now"])
     tongue = world.service.catalogs.tongue("id")
     assert heard(calls_to(world)[0])[-1] == tongue.text(phrases.WRONG_TIME)
     assert NUMBER not in page.content()

@@ -110,7 +110,7 @@ def _until_the_index_waits(database: Database) -> None:
     waiting = text(
         "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         with database.read() as connection:
             if connection.execute(waiting).first():

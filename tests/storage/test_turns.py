@@ -125,7 +125,7 @@ def _at_once(writer: Callable[[int], None]) -> None:
     start = threading.Barrier(WRITERS)
 
     def run(number: int) -> None:
-        start.wait(10)
+        start.wait(60)
         writer(number)
 
     with ThreadPoolExecutor(WRITERS) as pool:
