@@ -310,10 +310,11 @@ class _Writing:
         """Another time for the callback that waits for her who wrote before we did."""
         where = self.standing.address_id
         who = self.standing.contact_id
+        proven = who is not None
         if who is None and where and self.standing.channel is not Channel.VOICE:
             who = safety.unguarded(self.connection, where, self.now)
         if who is not None:
-            settle.put_off_next(self.connection, who, preference, self.now)
+            settle.put_off_next(self.connection, who, preference, self.now, proven=proven)
 
     def _stop(self, reason: StopReason) -> None:
         if self.standing.address_id:

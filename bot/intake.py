@@ -443,7 +443,7 @@ def _begin_put_off(
     sprint = steps.run(lambda: engine.start(flow, context, facts, wish=wish or None))
     standing = _of_a_stranger(inbound, known, sprint.session.language)
     if not expected[0].pass_word_digest:
-        settle.hold(connection, expected[0].contact_id, now)
+        settle.hold(connection, expected[0].contact_id, now, proven=False)
     steps.write(connection, service, door, standing, sprint, now, Turn(inbound, None))
     return True
 

@@ -37,9 +37,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An agent took the call: into the conference ``name``. Coming out of it answers turn ``turn``."""
+    """An agent took the call: into the conference of this transfer and ring. Coming out of it answers turn
+    ``turn``."""
 
-    name: str
+    transfer_id: str
+    ring: int
     turn: int
 
 
@@ -85,7 +87,7 @@ def look(service: Service, call_id: str, conversation_id: str, *, fetched: bool)
             # A worker who is called back comes by her own call, and nobody fetches her meanwhile.
             fetched = fetched or wait.is_callback
             if transfers.join(connection, wait.transfer_id, now, wall, fetched=fetched):
-                return Room(room_name(wait.transfer_id, wait.ring), row.turn + 1)
+                return Room(wait.transfer_id, wait.ring, row.turn + 1)
     return Hold(_said(service, row.language, wait), row.turn + 1)
 
 

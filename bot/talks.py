@@ -166,7 +166,7 @@ def note(
         raise InputError("say what it is about, too", code="category_missing")
     if category is not None:
         raised = _raised(taxonomy, category, severity)
-        case_id = opening.record(connection, _source(connection, row), [raised], now)
+        case_id = opening.record(connection, _source(connection, row.conversation_id), [raised], now)
     else:
         case_id = _case_of(connection, row, now)
     actions.act(connection, sealer, case_id, AddNote(words), staff_id=staff_id, version=-1, now=now)
@@ -177,10 +177,16 @@ def unsafe(connection: Connection, staff_id: str, transfer_id: str, now: datetim
     """The agent learned that the worker is in danger from being contacted: nobody calls or writes to her again,
     and a supervisor looks at once. Raises :class:`NotFound` for a talk that is not hers."""
     row = own(connection, staff_id, transfer_id)
-    source = _source(connection, row)
-    opening.record(connection, source, [GrievanceRaised("duress", "threat", "S1")], now)
-    _stop(connection, row, StopReason.UNSAFE, now)
+    danger(connection, row.conversation_id, now)
     access.record(connection, staff_id, "unsafe_talk", "transfer", transfer_id, wall_time())
+
+
+def danger(connection: Connection, conversation_id: str, now: datetime) -> None:
+    """The worker of a conversation is in danger from being contacted: nobody calls or writes to her again, and a
+    supervisor looks at once. Safe to repeat."""
+    duress = GrievanceRaised("duress", "threat", "S1")
+    opening.record(connection, _source(connection, conversation_id), [duress], now)
+    _stop(connection, conversation_id, StopReason.UNSAFE, now)
 
 
 def stop(connection: Connection, staff_id: str, transfer_id: str, now: datetime) -> None:
@@ -188,7 +194,8 @@ def stop(connection: Connection, staff_id: str, transfer_id: str, now: datetime)
 
     Raises :class:`NotFound` for a talk that is not hers.
     """
-    _stop(connection, own(connection, staff_id, transfer_id), StopReason.WORKER, now)
+    row = own(connection, staff_id, transfer_id)
+    _stop(connection, row.conversation_id, StopReason.WORKER, now)
     access.record(connection, staff_id, "stop_talk", "transfer", transfer_id, wall_time())
 
 
@@ -250,23 +257,23 @@ def _own_notes(
     return tuple(e for e in case.events if e.kind == "note" and e.staff == name and e.at >= since)
 
 
-def _stop(connection: Connection, row: AnyRow, reason: StopReason, now: datetime) -> None:
+def _stop(connection: Connection, conversation_id: str, reason: StopReason, now: datetime) -> None:
     talk = connection.execute(
         select(_conversation.c.address_id, _conversation.c.contact_id).where(
-            _conversation.c.id == row.conversation_id
+            _conversation.c.id == conversation_id
         )
     ).one()
     if talk.address_id is not None:
         contacts.stop(connection, talk.address_id, talk.contact_id, reason, now)
 
 
-def _source(connection: Connection, row: AnyRow) -> opening.Source:
+def _source(connection: Connection, conversation_id: str) -> opening.Source:
     talk = connection.execute(
-        select(_conversation.c.contact_id, _conversation.c.audit_id).where(
-            _conversation.c.id == row.conversation_id
+        select(_conversation.c.contact_id, _conversation.c.audit_id, _conversation.c.language).where(
+            _conversation.c.id == conversation_id
         )
     ).one()
-    return opening.Source(row.conversation_id, talk.contact_id, talk.audit_id, row.language)
+    return opening.Source(conversation_id, talk.contact_id, talk.audit_id, talk.language)
 
 
 def _case_of(connection: Connection, row: AnyRow, now: datetime) -> str:
@@ -279,4 +286,4 @@ def _case_of(connection: Connection, row: AnyRow, now: datetime) -> str:
         return str(case_id)
     asked = _QUESTION if row.callback_id else "wants_a_person"
     wanted = GrievanceRaised(asked, opening.UNCLASSIFIED, "S3")
-    return opening.record(connection, _source(connection, row), [wanted], now)
+    return opening.record(connection, _source(connection, row.conversation_id), [wanted], now)

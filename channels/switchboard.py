@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request
 from bot import contacts
 from bot.flow import phrases
 from bot.flow.catalog import Catalogs
-from bot.line import Elsewhere, Hold, Look, Onward, Room
+from bot.line import Elsewhere, Hold, Look, Onward, Room, room_name
 from bot.messages import Prompt, Receipt, Reveal
 from bot.settings import Settings
 from bot.transfers import Legs, RingOrder
@@ -27,7 +27,11 @@ AGENT_KEY_SECONDS = 8
 """How long an agent who picked up may take to press 1, after each of two times that she is asked."""
 ROUND_SECONDS = 8
 """How long the hold tone of one round of waiting lasts."""
+AGENT_TALK_SECONDS = 4 * 3600 - 300
+"""A talk ends after this by the agent's side: Twilio would end it after four hours, by both sides at once, and the
+worker's leaving must mean something."""
 _CALL_IS_OVER = 21220
+_PUT_OUT = frozenset({"moderator_ended_conference", "conference_ended_via_api"})
 
 
 class Switchboard:
@@ -51,8 +55,8 @@ class Switchboard:
                 document = VoiceResponse()
                 document.redirect(f"{self._turn(conversation_id, turn)}&told={told.value}", method="POST")
                 return str(document)
-            case Room(name, turn):
-                return self._conference(name, self._turn(conversation_id, turn))
+            case Room(transfer_id, ring, turn):
+                return self._conference(transfer_id, ring, self._turn(conversation_id, turn), worker=True)
             case Hold(prompt, turn):
                 return self._hold(conversation_id, prompt, turn)
 
@@ -86,15 +90,15 @@ class Switchboard:
         document.redirect(key, method="POST")
         return str(document)
 
-    def join(self, transfer_id: str, ring: int, name: str) -> str:
+    def join(self, transfer_id: str, ring: int) -> str:
         """Leads an agent who pressed 1 into the conference."""
-        return self._conference(name, self.over_address(transfer_id, ring))
+        return self._conference(transfer_id, ring, self.over_address(transfer_id, ring))
 
-    def stand_by(self, transfer_id: str, ring: int, name: str, language: str) -> str:
+    def stand_by(self, transfer_id: str, ring: int, language: str) -> str:
         """Lets an agent who pressed 1 wait in the conference, with a tone, while the worker is called back."""
         document = VoiceResponse()
         self._voice.speak(document, self._told(phrases.PLEASE_WAIT, language))
-        return self._conference(name, self.over_address(transfer_id, ring), document)
+        return self._conference(transfer_id, ring, self.over_address(transfer_id, ring), document)
 
     def over_address(self, transfer_id: str, ring: int) -> str:
         """Where an agent's telephone comes to when the talk is over."""
@@ -112,19 +116,33 @@ class Switchboard:
 
     # --- both ----------------------------------------------------------------------------------
 
-    def _conference(self, name: str, action: str, waits: VoiceResponse | None = None) -> str:
-        """``waits`` is what somebody hears who enters first and waits there for the other."""
+    def _conference(
+        self,
+        transfer_id: str,
+        ring: int,
+        action: str,
+        waits: VoiceResponse | None = None,
+        *,
+        worker: bool = False,
+    ) -> str:
+        """``waits`` is what somebody hears who enters first and waits there for the other. The ``worker``'s star
+        takes her out of it: https://www.twilio.com/docs/voice/twiml/dial#hanguponstar."""
         document = waits or VoiceResponse()
-        dial = Dial(action=action, method="POST")
+        limit = {} if worker else {"time_limit": AGENT_TALK_SECONDS}
+        dial = Dial(action=action, method="POST", hangup_on_star=worker, **limit)
         # Whoever leaves ends it for both: nobody is left alone with music. Nothing is recorded.
         dial.conference(
-            name,
+            room_name(transfer_id, ring),
             start_conference_on_enter=waits is None,
             end_conference_on_exit=True,
             beep="false",
             wait_url="" if waits is None else f"{self._base}/hold.wav",
             wait_method="GET",
             max_participants=2,
+            # The first one in decides where a conference reports to, so both name the same address.
+            status_callback=f"{self._base}/room/{transfer_id}{RETRY_HINT}",
+            status_callback_method="POST",
+            status_callback_event="leave",
         )
         document.append(dial)
         return str(document)
@@ -143,6 +161,20 @@ class Switchboard:
         """The id of the call that a request is about, after its signature was checked."""
         self._signature.check(request)
         return request.form.get("CallSid", "")[:64]
+
+    def left_by_star(self, request: Request) -> str | None:
+        """The call whose owner left a conference by a key of hers while her call goes on; None for any other event.
+
+        Who hung up has no call any more, and whom the other's leaving put out is told apart by the reason, see
+        https://www.twilio.com/docs/voice/twiml/conference#statuscallback.
+        """
+        call_id, form = self.call_of(request), request.form
+        by_key = (
+            form.get("StatusCallbackEvent") == "participant-leave"
+            and form.get("ParticipantCallStatus") == "in-progress"
+            and form.get("ReasonParticipantLeft") not in _PUT_OUT
+        )
+        return call_id if by_key else None
 
     # --- what Twilio is asked to do ------------------------------------------------------------
 

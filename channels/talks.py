@@ -6,6 +6,8 @@ clock when its lease is over.
 
 from __future__ import annotations
 
+import time
+
 import structlog
 
 from bot import calls, incidents, transfers
@@ -21,7 +23,12 @@ log = structlog.get_logger()
 
 
 def ring(heart: Service, board: Switchboard, transfer_id: str) -> None:
-    """Ring the agent who is reserved for a caller, once."""
+    """Ring the agent who is reserved for a caller, once, in the turn that the provider's pace gives it."""
+    with heart.database.write() as connection:
+        start = transfers.turn(connection, transfer_id, heart.settings.twilio_calls_per_second)
+    if start is None:
+        return
+    time.sleep(max(0.0, (start - wall_time()).total_seconds()))
     with heart.database.write() as connection:
         order = transfers.begin_ring(connection, heart.sealer, transfer_id, wall_time())
     if order is None:

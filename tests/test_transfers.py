@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from bot import agents, talks, transfers
+from bot import agents, pace, talks, transfers
 from bot.agents import AgentState
 from bot.clock import FrozenClock, wall_time
 from bot.errors import InputError
@@ -22,6 +22,7 @@ from bot.storage.tables import Conversation, Staff, StaffSession, Transfer, tabl
 from bot.storage.types import AnyRow
 from bot.transfers import TransferOutcome, TransferState
 
+_transfer = table(Transfer)
 LONGEST = timedelta(minutes=3)
 CALL = "CA" + "a" * 32
 
@@ -210,6 +211,22 @@ def test_a_ring_is_placed_once_however_many_jobs_run(hall: Hall) -> None:
             return transfers.begin_ring(connection, hall.sealer, transfer_id, wall_time())
 
     assert sum(order is not None for order in at_once(4, job)) == 1
+
+
+def test_rings_take_their_turn_in_the_pace_of_all_calls(hall: Hall) -> None:
+    for _ in range(5):
+        hall.agent("en")
+        hall.caller()
+    rings, wall = hall.match(), wall_time()
+    pace.make(hall.database, pace.STARTS, wall)
+    turns = []
+    for transfer_id in rings:
+        with hall.database.write() as connection:
+            turns.append(transfers.turn(connection, transfer_id, 1, lambda: wall))
+    assert turns == [*(wall + timedelta(seconds=n) for n in range(4)), None]
+    with hall.database.read() as connection:
+        last = connection.execute(select(_transfer).where(_transfer.c.id == rings[-1])).one()
+    assert (last.state, last.lease_until) == ("matched", wall + timedelta(seconds=4)), "handed out again then"
 
 
 def test_the_place_in_the_line_counts_those_whom_the_same_agents_could_take(hall: Hall) -> None:

@@ -41,8 +41,6 @@ ASK_LEASE = timedelta(seconds=30)
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
 PUT_BACK = timedelta(minutes=1)
-TURN_WITHIN = timedelta(seconds=3)
-"""A worker waits so long at most for its turn to dial; one that comes later is somebody's who is handed it then."""
 LOOK_AGAIN = timedelta(seconds=10)
 LOOK_UNTIL = timedelta(minutes=2)
 """How long an unknown attempt is looked for at the provider before it counts as spent."""
@@ -80,7 +78,7 @@ def turn(
     ).one_or_none()
     if row is None or row.state != AttemptState.CLAIMED or row.channel != Channel.VOICE:
         return wall()
-    start, booked = pace.book(connection, pace.STARTS, per_second, TURN_WITHIN, wall)
+    start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
     if booked:
         return start
     connection.execute(

@@ -84,7 +84,7 @@ def move(connection: Connection, proposal: Proposal, now: datetime, *, by: str |
             created_at=now,
         )
     )
-    verdict = settle.put_off(connection, before.id, proposal.preference, now)
+    verdict = settle.put_off(connection, before.id, proposal.preference, now, proven=True)
     if not isinstance(verdict, Planned):
         raise ConflictError("the callback was changed meanwhile")
     access.record(connection, by, "move_callback", "callback", before.id, wall_time())

@@ -29,12 +29,25 @@ from zoneinfo import ZoneInfo
 import holidays
 
 from bot.callbacks.policy import Policy, Shifts
-from bot.callbacks.preference import Preference, Window, common, joined, local_window, windows, without
+from bot.callbacks.preference import (
+    Preference,
+    Window,
+    common,
+    joined,
+    local_window,
+    named_for,
+    windows,
+    without,
+)
 from bot.callbacks.shifts import Shift, at_work
 
 MARGIN = timedelta(minutes=2)
 """What must be left of a window for a call to begin in it."""
 LONGEST_PERIOD = timedelta(days=400)
+MOST_PUT_OFF = 4
+"""So often a callback may be put off by whoever takes its calls, without proof of who that is: as many as the wrong
+codes that are taken from one address. After that its calls count and its days stay, so that nobody puts it off for
+ever."""
 
 
 class GiveUp(StrEnum):
@@ -80,6 +93,9 @@ class Request:
     """Attempts that somebody else answered."""
     unverified: int = 0
     """Attempts that ended with a wrong pass-word."""
+    put_off: int = 0
+    """Attempts in which whoever answered asked for another time. What was promised then is no failed try: the first
+    :data:`MOST_PUT_OFF` of them do not count among the attempts of the policy."""
     stop: GiveUp | None = None
     chosen: bool = True
     """Whether the worker chose the windows of ``preference`` herself."""
@@ -212,7 +228,8 @@ def _finished(request: Request, policy: Policy) -> GiveUp | None:
         return GiveUp.THIRD_PARTY_LIMIT
     if request.unverified >= policy.unverified_limit:
         return GiveUp.UNVERIFIED_LIMIT
-    if policy.max_attempts is not None and len(request.attempts) >= policy.max_attempts:
+    spent = len(request.attempts) - min(request.put_off, MOST_PUT_OFF)
+    if policy.max_attempts is not None and spent >= policy.max_attempts:
         return GiveUp.ATTEMPTS_USED
     return None
 
@@ -325,11 +342,17 @@ def outside_quiet_hours(policy: Policy, day: date, zone: ZoneInfo) -> list[Windo
 
 
 def _outside_shifts(wanted: tuple[Window, ...], request: Request, policy: Policy, day: date) -> list[Window]:
-    """The windows of a day without the shifts that count for them; what is too short for a call is left out."""
-    beaten = request.preference is not None and request.chosen and policy.shifts is Shifts.UNLESS_CHOSEN
-    if beaten or not request.shifts:
+    """The windows of a day without the shifts that count for them; what is too short for a call is left out.
+
+    A window that she named beats a shift, but a time of one day that comes again on later ones was not named for
+    those: on the Sunday that she named she may be free at an hour at which she is at work on a Monday.
+    """
+    if not request.shifts:
         return list(wanted)
     busy = at_work(request.shifts, day, request.timezone)
+    if request.preference is not None and request.chosen and policy.shifts is Shifts.UNLESS_CHOSEN:
+        named = named_for(request.preference, day)
+        busy = without(busy, windows(named, day, request.timezone, request.country) if named else ())
     return [window for window in without(wanted, busy) if window.end - window.start >= MARGIN]
 
 

@@ -329,6 +329,15 @@ def _cut(window: Window, taken: Window) -> list[Window]:
     return [piece for piece in (before, after) if piece.start < piece.end]
 
 
+def named_for(preference: Preference, day: date) -> Preference | None:
+    """The alternatives that the worker named for ``day`` itself: what recurs by the week, and what is of that date. A
+    time of another date, which is only tried again at the same hour, is left out; None if nothing is left."""
+    named = tuple(
+        each for each in preference.alternatives if not isinstance(each, Exact | After) or each.day == day
+    )
+    return Preference(named) if named else None
+
+
 def repeated(preference: Preference, country: str) -> Preference:
     """What a wish says of a time long after it: a part of one day is read as that part of any day of its kind.
 

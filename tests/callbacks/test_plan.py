@@ -128,6 +128,16 @@ def test_when_the_attempts_are_used_we_give_up() -> None:
     assert given_up(made, hanoi(7, 19), Policy(max_attempts=2)) is GiveUp.ATTEMPTS_USED
 
 
+def test_a_call_that_was_put_off_is_no_failed_try_but_not_for_ever() -> None:
+    tried = [hanoi(6, 18), hanoi(7, 18)]
+    twice = Policy(max_attempts=2)
+    assert given_up(request("evening", *tried), hanoi(7, 19), twice) is GiveUp.ATTEMPTS_USED
+    assert due(request("evening", *tried, put_off=1), hanoi(7, 19), twice) == hanoi(8, 18)
+    often = [hanoi(6, hour) for hour in range(8, 14)]
+    endless = request("evening", *often, put_off=len(often))
+    assert given_up(endless, hanoi(7, 19), twice) is GiveUp.ATTEMPTS_USED
+
+
 def test_unlimited_attempts_still_end_with_the_last_day() -> None:
     made = request("evening", *(hanoi(day, 18) for day in range(6, 12)))
     assert given_up(made, hanoi(11, 19), Policy(max_attempts=None)) is GiveUp.PERIOD_OVER
@@ -196,6 +206,14 @@ def test_a_window_that_nobody_asked_her_for_is_cut_by_the_shift() -> None:
         6, 16
     )
     assert due(request(None, shifts=DAY_SHIFT), hanoi(6, 9)) == hanoi(6, 16)
+
+
+def test_a_time_of_one_day_beats_a_shift_on_that_day_only() -> None:
+    named = request("2026-05-06 10:00", shifts=DAY_SHIFT)
+    assert due(named, hanoi(1, 9)) == hanoi(6, 10)
+    assert due(named, hanoi(6, 11)) == hanoi(9, 10), "the next day on which nobody is at work at that hour"
+    after = request("2026-05-06 after 14:00", shifts=DAY_SHIFT)
+    assert due(after, hanoi(6, 21)) == hanoi(7, 16)
 
 
 def test_a_day_whose_windows_lie_in_a_shift_is_told() -> None:
@@ -368,6 +386,19 @@ def test_no_call_begins_in_a_shift_unless_the_worker_chose_the_window(
         local = instant.astimezone(made.timezone)
         for shift in made.shifts:
             assert not is_at_work(shift, local), (shift, local)
+
+
+@given(requests(), POLICIES, st.data())
+def test_a_time_of_a_day_that_is_over_calls_nobody_at_work(
+    made: Request, policy: Policy, data: st.DataObject
+) -> None:
+    day = made.first_day - timedelta(data.draw(st.integers(1, 400)))
+    at = data.draw(st.times())
+    form = data.draw(st.sampled_from([f"{day} {at:%H:%M}", f"{day} after {at:%H:%M}"]))
+    verdict = plan(replace(made, preference=parse(form)), policy, data.draw(around(made)))
+    if isinstance(verdict, Planned):
+        local = verdict.due_at.astimezone(made.timezone)
+        assert not any(is_at_work(shift, local) for shift in made.shifts), local
 
 
 def is_at_work(shift: Shift, local: datetime) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from bot import contacts, links, safety
 from bot.callbacks import settle
 from bot.callbacks.claim import Limits, claim_due
+from bot.callbacks.plan import MOST_PUT_OFF
 from bot.callbacks.states import Disposition
 from bot.clock import wall_time
 from bot.contacts import How
@@ -183,6 +184,20 @@ def test_without_a_code_the_one_whom_we_are_to_write_to_may_say_when(sqlite_worl
     assert "Sun, Mar 8, 18:00–21:00" in again
     assert bye == BYE
     assert plans(world) == [("scheduled", "sun_evening")]
+
+
+def test_who_has_no_code_cannot_put_a_callback_off_for_ever(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(SITI.number, channel="sms", pass_word=""))
+    today = date(2026, 3, 2)
+    longer = []
+    for wanted in ("tomorrow evening", "Sunday evening", "tomorrow", "Saturday evening", "Friday evening"):
+        with world.service.database.write() as connection:
+            connection.execute(update(table(tables.Callback)).values(last_day=today))
+        texts(world, wanted, "1")
+        (row,) = (each for each in world.rows(tables.Callback) if each.round == 1)
+        longer.append(row.last_day > today)
+    assert longer == [True] * MOST_PUT_OFF + [False]
 
 
 def test_of_two_on_one_telephone_the_code_tells_whose_callback_is_moved(sqlite_world: World) -> None:

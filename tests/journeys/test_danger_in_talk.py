@@ -1,0 +1,133 @@
+"""The sign of danger while a worker talks with an agent: her call goes to a neutral end, and nobody calls again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.callbacks import policies
+from bot.callbacks.policy import Mode, Policy
+from bot.flow import phrases
+from bot.storage import tables
+from tests.journeys.talking import (
+    GREETING,
+    SAFE,
+    STAYS,
+    TAKES,
+    THANKS,
+    WORKER,
+    call,
+    course,
+    hang_up,
+    line_flows,
+    rung,
+    seat,
+    stands,
+    transfer,
+    until,
+)
+from tests.journeys.world import BEGIN, Json, Worker, World, Worlds, heard
+
+LISTENS = {"steps": [*BEGIN], "then": "silent"}
+
+
+@pytest.fixture
+def world(worlds: Worlds, sqlite_url: str, tmp_path: Path) -> World:
+    """A world whose hotline looks for a person once it is safe."""
+    return worlds(sqlite_url, library=line_flows(tmp_path))
+
+
+def settled(world: World) -> None:
+    """Both telephones are down, and nothing is on its way or due."""
+    until(world, stands(world, "ended"))
+    world.run()
+
+
+def talks_with_an_agent(world: World) -> str:
+    """A worker called the hotline, and hears a person; gives the id of her call."""
+    sid = world.network.ring(WORKER, script={"steps": [SAFE], "then": "silent"})
+    until(world, lambda: hears_agent(call(world, sid)))
+    return sid
+
+
+def hears_agent(her_call: Json) -> bool:
+    """Whether an agent has said something to her."""
+    return GREETING in [step.get("text") for step in her_call["steps"]]
+
+
+def press_star(world: World, number: str = WORKER) -> None:
+    """The worker presses it in the middle of the talk."""
+    world.network.post(f"/sim/handsets/{number}/keys", keys="*")
+
+
+def stops(world: World) -> list[str]:
+    """Why addresses are stopped."""
+    return [row.reason for row in world.rows(tables.Stop)]
+
+
+def duress(world: World) -> list[str]:
+    """How grave the dangers are that supervisors are told of."""
+    return [row.severity for row in world.rows(tables.Grievance) if row.question == "duress"]
+
+
+def test_star_in_a_talk_ends_it_neutrally_and_nobody_contacts_her_again(world: World) -> None:
+    seat(world, script=STAYS)
+    sid = talks_with_an_agent(world)
+    press_star(world)
+    until(world, lambda: stops(world) == ["unsafe"])
+    settled(world)
+    assert duress(world) == ["S1"]
+    (case,) = world.rows(tables.Case)
+    assert case.severity == "S1"
+    told = heard(call(world, sid))
+    assert told[-1] in (phrases.GOODBYE, THANKS)
+    assert "The caller has gone. Thank you." in heard(rung(world)[0])
+    assert transfer(world).outcome == "talked"
+
+
+def test_star_in_a_talk_that_an_agent_leads_ends_the_callback(world: World) -> None:
+    worker = Worker(script=LISTENS)
+    seat(world, script=STAYS)
+    world.interviewed(worker)
+    policies.set_for_client(world.service, "Brand A", Policy(mode=Mode.AGENT))
+    world.at("2026-03-02T18:01:00+07:00")
+    until(world, lambda: any(hears_agent(each) for each in world.network.calls(worker.number)))
+    press_star(world, worker.number)
+    until(world, lambda: world.callback()["state"] == "unsafe")
+    settled(world)
+    (attempt,) = world.rows(tables.Attempt)
+    assert attempt.disposition == "unsafe"
+    assert (stops(world), duress(world)) == (["unsafe"], ["S1"])
+    (her_call,) = (each for each in world.network.calls(worker.number) if each["to"] == worker.number)
+    assert heard(her_call)[-1] == phrases.GOODBYE
+
+
+@pytest.mark.parametrize("who", ["agent", "worker"])
+def test_putting_the_telephone_down_is_no_sign_of_danger(world: World, who: str) -> None:
+    seat(world, script=TAKES if who == "agent" else STAYS)
+    talks_with_an_agent(world)
+    if who == "worker":
+        hang_up(world)
+    settled(world)
+    assert world.hits_at("/channels/voice/room/")
+    assert (stops(world), duress(world)) == ([], [])
+
+
+def test_a_sign_that_is_told_twice_or_by_another_call_changes_nothing_more(world: World) -> None:
+    seat(world, script=STAYS)
+    talks_with_an_agent(world)
+    press_star(world)
+    until(world, lambda: stops(world) == ["unsafe"])
+    settled(world)
+    world.rest()
+    before = (world.counts(), course(world), duress(world))
+    for hit in world.hits_at("/channels/voice/room/"):
+        assert world.again(hit).status_code == 204
+    left = {
+        "StatusCallbackEvent": "participant-leave",
+        "ParticipantCallStatus": "in-progress",
+        "CallSid": "CA" + "e" * 32,
+    }
+    assert world.signed(f"/channels/voice/room/{transfer(world).id}", left).status_code == 204
+    assert (world.counts(), course(world), duress(world)) == before
