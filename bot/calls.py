@@ -23,7 +23,6 @@ from bot import (
     moving,
     safety,
     steps,
-    talks,
     transcript,
     transfers,
 )
@@ -33,7 +32,6 @@ from bot.effects import Standing
 from bot.errors import NotFound
 from bot.flow import asker, engine, phrases
 from bot.flow.context import Context, Sprint
-from bot.flow.events import Outcome
 from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
@@ -102,15 +100,6 @@ def over(service: Service, call_id: str) -> str | None:
                 .values(timer_at=now + settle.GRACE, timer_kind=HANG_UP)
             )
         return row.attempt_id if row is not None else None
-
-
-def danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str) -> None:
-    """The worker gave the sign of danger in her talk with an agent, which took her out of it: her talk is over, her
-    call gets a neutral goodbye, nobody contacts her again, and a supervisor looks at once.
-
-    ``call_id`` is the call that left; nothing happens if it is not the worker's. Safe to repeat.
-    """
-    steps.retrying(lambda: _danger_in_talk(service, door, transfer_id, call_id))
 
 
 def keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
@@ -249,14 +238,14 @@ def _hotline_facts(spoken: str | None, country: str | None, trigger: str = "call
 def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
     now = service.clock.now()
     with service.database.write() as connection:
-        document = transcript.document(connection, service.sealer, inbound.channel, inbound.event_id)
-        if document is not None:
-            return document
-        row = steps.load(connection, conversation_id)
+        row = steps.load_turn(connection, conversation_id, inbound)
         call_id = _call_id(inbound)
         if row is None or row.call_id != call_id:
             raise NotFound("a turn of a call that is not known")
-        if _is_over_beside(connection, row, inbound.input):
+        document = transcript.document_of(service.sealer, row)
+        if document is not None:
+            return document
+        if _is_led_to_its_end(connection, row, inbound.input):
             return _farewell(connection, service, door, row)
         if row.state != "open" or turn != row.turn + 1:
             if isinstance(inbound.input, Recording):
@@ -295,13 +284,11 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         return document
 
 
-def _is_over_beside(connection: Connection, row: AnyRow, given: Input) -> bool:
-    """Whether a conference is over whose conversation has ended before: by the agent who led it, or by the worker's
-    sign of danger."""
+def _is_led_to_its_end(connection: Connection, row: AnyRow, given: Input) -> bool:
+    """Whether a conference is over whose agent has ended the conversation before."""
     if row.state == "open" or not isinstance(given, Transferred):
         return False
-    led = leads.of_conversation(connection, row.conversation_id) is not None
-    return led or transfers.has_talked(connection, row.conversation_id)
+    return leads.of_conversation(connection, row.conversation_id) is not None
 
 
 def _beside_agent(
@@ -349,7 +336,7 @@ def _wait(service: Service, door: Door, row: AnyRow, turn: int) -> str:
 
 
 def _farewell(connection: Connection, service: Service, door: Door, row: AnyRow) -> str:
-    """The last document of a call whose conversation has ended beside it."""
+    """The last document of a call that an agent has led."""
     outcome = select(_conversation.c.outcome).where(_conversation.c.id == row.conversation_id)
     words = asker.farewell(connection.execute(outcome).scalar_one())
     tongue = service.catalogs.tongue(row.language)
@@ -370,24 +357,6 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
         line.follow(connection, service, session, sprint, HangUp(), conversation_id)
         moving.put_back(connection, conversation_id)
-
-
-def _danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str) -> None:
-    now = service.clock.now()
-    with service.database.write() as connection:
-        conversation_id = transfers.talk_of(connection, transfer_id, call_id)
-        row = steps.load(connection, conversation_id) if conversation_id else None
-        if row is None:
-            return
-        if row.state != "open":
-            # The turn that follows her leaving was quicker, and ended the conversation.
-            talks.danger(connection, row.conversation_id, now)
-            return
-        standing, session = steps.open_session(service, row, None)
-        context = steps.context(service, door, now)
-        sprint = steps.run(lambda: asker.conclude(session, Outcome.UNSAFE, context))
-        steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
-        transfers.leave_line(connection, row.conversation_id, TransferOutcome.TALKED, now, wall_time())
 
 
 def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:

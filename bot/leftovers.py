@@ -7,13 +7,13 @@ with. Everything here runs on wall time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, delete, exists, null, select, update
+from sqlalchemy import Connection, Executable, case, delete, exists, null, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.backoff import delay
@@ -31,6 +31,11 @@ _message = table(Message)
 
 LEASE = timedelta(minutes=10)
 """Long, because deleting waits behind everything that a worker waits for."""
+_NOTE: Final[Mapping[str, Executable]] = {
+    "postgresql": postgresql.insert(_leftover).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(_leftover).on_conflict_do_nothing(),
+}
+"""Made once, because every call that is over is noted."""
 TWILIOS_PATIENCE: Final = timedelta(minutes=1)
 """How long to wait at least before what was not complete (error 20009) is tried again."""
 
@@ -152,5 +157,4 @@ def _row(kind: Kind, channel: Channel, provider_id: str, due_at: datetime) -> di
 
 
 def _note(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(make(_leftover).on_conflict_do_nothing(), rows)
+    connection.execute(_NOTE[connection.dialect.name], rows)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.storage.database import Database
@@ -23,12 +24,14 @@ _pace = table(Pace)
 CALLS = "calls"
 """The bucket of the telephone; those of texts have the names of their channels."""
 STARTS = "starts"
-"""The bucket in which every call, to a worker or to an agent, books the moment at which it starts."""
-TURN_WITHIN = timedelta(seconds=3)
-"""A job waits so long at most for its turn to start a call; one that comes later is somebody's who is handed it
-then."""
+"""The bucket in which calls that were taken from ``calls`` book the moment at which they start."""
 _KEPT = timedelta(seconds=1)
 _ROUNDING = 1e-6
+
+# Every dial asks these, so they are made once.
+_NEXT: Final = select(_pace.c.next_at).where(_pace.c.name == bindparam("bucket")).with_for_update()
+_USE: Final = update(_pace).where(_pace.c.name == bindparam("bucket"))
+_IS_THERE: Final = select(_pace.c.name).where(_pace.c.name == bindparam("bucket"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Room:
 def make(database: Database, name: str, wall: datetime) -> None:
     """Make a bucket, full, if there is none of this name. Safe to repeat, whoever else does it at the same time."""
     with database.read() as connection:
-        if connection.execute(select(_pace.c.name).where(_pace.c.name == name)).first():
+        if connection.execute(_IS_THERE, {"bucket": name}).first():
             return
     try:
         with database.write() as connection:
@@ -57,9 +60,7 @@ def make(database: Database, name: str, wall: datetime) -> None:
 
 def room(connection: Connection, name: str, per_second: float, wall: datetime) -> Room:
     """Lock a bucket that was made, and say how many may start now; 0 while it is closed."""
-    next_at = connection.execute(
-        select(_pace.c.next_at).where(_pace.c.name == name).with_for_update()
-    ).scalar_one()
+    next_at = connection.execute(_NEXT, {"bucket": name}).scalar_one()
     since = max(next_at, wall - max(_KEPT, timedelta(seconds=1 / per_second)))
     count = int((wall - since).total_seconds() * per_second + _ROUNDING)
     return Room(name, per_second, since, max(0, count))
@@ -69,7 +70,7 @@ def use(connection: Connection, room: Room, number: int) -> None:
     """So many were started of those that there was room for."""
     if number:
         later = room.since + timedelta(seconds=number / room.per_second)
-        connection.execute(update(_pace).where(_pace.c.name == room.name).values(next_at=later))
+        connection.execute(_USE, {"next_at": later, "bucket": room.name})
 
 
 def book(
@@ -80,16 +81,14 @@ def book(
     What is booked lies 1/``per_second`` apart, whoever asks, so that no second has more starts than the pace. A
     start that is further off than ``within`` is not booked.
     """
-    next_at = connection.execute(
-        select(_pace.c.next_at).where(_pace.c.name == name).with_for_update()
-    ).scalar_one()
+    next_at = connection.execute(_NEXT, {"bucket": name}).scalar_one()
     # Only now is it known how long the bucket was waited for.
     present = wall()
     start = max(next_at, present)
     if start - present > within:
         return start, False
     later = start + timedelta(seconds=1 / per_second)
-    connection.execute(update(_pace).where(_pace.c.name == name).values(next_at=later))
+    connection.execute(_USE, {"next_at": later, "bucket": name})
     return start, True
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot import effects, links, safety
@@ -75,6 +75,19 @@ CONVERSATION_COLUMNS: Final[list[ColumnElement[Any]]] = [
 ]
 _LOAD: Final[AnySelect] = select(_conversation.c.address_id, *CONVERSATION_COLUMNS).where(
     _conversation.c.id == bindparam("conversation_id")
+)
+_LOAD_TURN: Final[AnySelect] = (
+    select(
+        _conversation.c.address_id,
+        *CONVERSATION_COLUMNS,
+        _message.c.id.label("message_id"),
+        _message.c.reply_sealed,
+    )
+    .outerjoin(
+        _message,
+        and_(_message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")),
+    )
+    .where(_conversation.c.id == bindparam("conversation_id"))
 )
 _MOVE: Final = update(_conversation).where(
     _conversation.c.id == bindparam("conversation_id"), _conversation.c.version == bindparam("version_read")
@@ -162,6 +175,12 @@ def _nobody(_digits: str) -> bool:
 def load(connection: Connection, conversation_id: str) -> AnyRow | None:
     """A conversation by its id."""
     return connection.execute(_LOAD, {"conversation_id": conversation_id}).one_or_none()
+
+
+def load_turn(connection: Connection, conversation_id: str, inbound: Inbound) -> AnyRow | None:
+    """The same, with what answered this very turn before (:func:`bot.transcript.document_of`)."""
+    event = {"channel": inbound.channel, "event_id": inbound.event_id}
+    return connection.execute(_LOAD_TURN, event | {"conversation_id": conversation_id}).one_or_none()
 
 
 def open_session(service: Service, row: AnyRow, address: Address | None) -> tuple[Standing, Session]:
@@ -282,7 +301,7 @@ def _adopt(
         return standing, sprint
     her = next(row for row in turn.check.expected if row.contact_id == matched)
     if turn.call_id is None:
-        settle.hold(connection, matched, now, proven=True)
+        settle.hold(connection, matched, now)
     elif standing.attempt_id is not None:
         if adopt_in_call(connection, matched, standing.attempt_id, now):
             her = safety.called(connection, standing.attempt_id) or her

@@ -30,6 +30,7 @@ from bot.messages import (
 from bot.outbox import REMINDER
 from bot.privacy.seal import Sealer
 from bot.storage.tables import Attachment, Message, Outbox, table
+from bot.storage.types import AnyRow
 
 _message = table(Message)
 _attachment = table(Attachment)
@@ -44,7 +45,7 @@ IS_KNOWN: Final = exists().where(
 )
 """Whether the event ``event_id`` of ``channel`` was taken already."""
 _IS_IT: Final = select(IS_KNOWN)
-_REPLY: Final = select(_message.c.id, _message.c.reply_sealed).where(
+_REPLY: Final = select(_message.c.id.label("message_id"), _message.c.reply_sealed).where(
     _message.c.channel == bindparam("channel"), _message.c.event_id == bindparam("event_id")
 )
 
@@ -186,6 +187,11 @@ def is_duplicate(connection: Connection, inbound: Inbound) -> bool:
 def document(connection: Connection, sealer: Sealer, channel: Channel, event_id: str) -> str | None:
     """The stored document of a turn that was answered before."""
     row = connection.execute(_REPLY, {"channel": channel, "event_id": event_id}).one_or_none()
-    if row is None or row.reply_sealed is None:
+    return document_of(sealer, row) if row is not None else None
+
+
+def document_of(sealer: Sealer, row: AnyRow) -> str | None:
+    """The same of a row with ``message_id`` and ``reply_sealed``; both are None where nothing was answered yet."""
+    if row.reply_sealed is None:
         return None
-    return sealer.open_text(f"message.reply_sealed:{row.id}", row.reply_sealed)
+    return sealer.open_text(f"message.reply_sealed:{row.message_id}", row.reply_sealed)

@@ -22,7 +22,7 @@ but :func:`begin_ring`, which opens the agent's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,7 @@ from typing import Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    bindparam,
     case,
     func,
     insert,
@@ -41,9 +42,8 @@ from sqlalchemy import (
     update,
 )
 
-from bot import agents, pace
+from bot import agents
 from bot.agents import AgentState
-from bot.clock import wall_time
 from bot.errors import NotFound
 from bot.ids import new_id
 from bot.messages import Address
@@ -104,6 +104,13 @@ _IS_OPEN: Final[ColumnElement[bool]] = _transfer.c.state != literal_column("'end
 """What the index of open transfers holds, in its own words, so that a search need not read all that ever were."""
 IN_LINE: Final = (_S.WAITING, _S.MATCHED, _S.RINGING)
 """The states of a caller whom no agent has taken."""
+_IN_LINE_BY: Final = (
+    select(_transfer.c.conversation_id)
+    .join(_conversation, _conversation.c.id == _transfer.c.conversation_id)
+    .where(_conversation.c.call_id == bindparam("caller"), _transfer.c.state != _S.ENDED.value)
+    .limit(1)
+)
+"""Made once, because every call that is over asks it."""
 
 
 # --- the caller's side ------------------------------------------------------------------------
@@ -175,9 +182,7 @@ def leave_line(
 
 def call_over(connection: Connection, call_id: str, now: datetime, wall: datetime) -> None:
     """The provider says that a caller's call is over: nobody is rung for it any more."""
-    conversation_id = connection.execute(
-        select(_conversation.c.id).where(_conversation.c.call_id == call_id)
-    ).scalar_one_or_none()
+    conversation_id = connection.execute(_IN_LINE_BY, {"caller": call_id}).scalar_one_or_none()
     if conversation_id is not None:
         leave_line(connection, conversation_id, TransferOutcome.GONE, now, wall)
 
@@ -216,19 +221,6 @@ def has_talked(connection: Connection, conversation_id: str) -> bool:
         .limit(1)
     )
     return connection.execute(newest).scalar_one_or_none() is not None
-
-
-def talk_of(connection: Connection, transfer_id: str, call_id: str) -> str | None:
-    """The conversation of a caller who was joined with an agent in this transfer; None for any other call."""
-    return connection.execute(
-        select(_conversation.c.id)
-        .join(_transfer, _transfer.c.conversation_id == _conversation.c.id)
-        .where(
-            _transfer.c.id == transfer_id,
-            _transfer.c.answered_at.is_not(None),
-            _conversation.c.call_id == call_id,
-        )
-    ).scalar_one_or_none()
 
 
 def position(connection: Connection, row: AnyRow, wall: datetime) -> int:
@@ -363,24 +355,6 @@ class RingOrder:
     ring: int
     agent_id: str
     to: Address = field(repr=False)
-
-
-def turn(
-    connection: Connection, transfer_id: str, per_second: float, wall: Callable[[], datetime] = wall_time
-) -> datetime | None:
-    """When the agent of a transfer may be rung (wall time): calls to agents take their turn among all that the
-    account starts (:data:`bot.pace.STARTS`, which was made), at the provider's pace.
-
-    None: the turn comes too late to be waited for. The ring is handed out again then.
-    """
-    row = _row(connection, transfer_id)
-    if row is None or row.state != _S.MATCHED:
-        return wall()
-    start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
-    if booked:
-        return start
-    _move(connection, transfer_id, _S.MATCHED, (_S.MATCHED,), row.ring, lease_until=start)
-    return None
 
 
 def begin_ring(connection: Connection, sealer: Sealer, transfer_id: str, wall: datetime) -> RingOrder | None:

@@ -75,14 +75,7 @@ def place(*attempt_ids: str) -> None:
 
 def _place(attempt_id: str) -> None:
     heart = service()
-    with heart.database.write() as connection:
-        start = dial.turn(connection, attempt_id, heart.settings.twilio_calls_per_second)
-    if start is None:
-        return
-    time.sleep(max(0.0, (start - wall_time()).total_seconds()))
-    now = heart.clock.now()
-    with heart.database.write() as connection:
-        order = dial.begin(connection, heart.sealer, attempt_id, now, wall_time())
+    order = _order(attempt_id)
     if order is None:
         return
     if order.channel != Name.VOICE:
@@ -96,6 +89,23 @@ def _place(attempt_id: str) -> None:
     with heart.database.write() as connection:
         dial.placed(connection, attempt_id, receipt.provider_id, heart.clock.now(), wall_time())
     log.info("call_placed", attempt=attempt_id)
+
+
+def _order(attempt_id: str) -> Order | None:
+    """The order of an attempt, begun at its turn; None if it must not be dialled (any more, or at this time). A turn
+    that has come already costs no transaction of its own.
+    """
+    heart = service()
+    with heart.database.write() as connection:
+        start = dial.turn(connection, attempt_id, heart.settings.twilio_calls_per_second)
+        if start is None:
+            return None
+        wait = (start - wall_time()).total_seconds()
+        if wait <= 0:
+            return dial.begin(connection, heart.sealer, attempt_id, heart.clock.now(), wall_time())
+    time.sleep(wait)
+    with heart.database.write() as connection:
+        return dial.begin(connection, heart.sealer, attempt_id, heart.clock.now(), wall_time())
 
 
 def _open_text(order: Order) -> None:
@@ -238,7 +248,6 @@ def switchboard() -> Switchboard:
 
 def ring_agent(*transfer_ids: str) -> None:
     """Ring the agents who are reserved for callers."""
-    pace.make(service().database, pace.STARTS, wall_time())
     _each(transfer_ids, _ring_agent)
 
 

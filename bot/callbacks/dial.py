@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from bot import pace
 from bot.callbacks import settle
@@ -41,6 +42,44 @@ ASK_LEASE = timedelta(seconds=30)
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
 PUT_BACK = timedelta(minutes=1)
+TURN_WITHIN = timedelta(seconds=3)
+"""A worker waits so long at most for its turn to dial; one that comes later is somebody's who is handed it then."""
+
+# Made once: making one of these costs more than the database needs to run it.
+_LOAD: Final[AnySelect] = (
+    select(
+        _attempt.c.id,
+        _attempt.c.state,
+        _attempt.c.window_end,
+        _attempt.c.asked_at,
+        _attempt.c.call_id,
+        _callback.c.id.label("callback_id"),
+        _callback.c.state.label("callback_state"),
+        _callback.c.due_at,
+        _callback.c.channel,
+        _callback.c.country,
+        _callback.c.language,
+        _address.c.id.label("address_id"),
+        _address.c.kind,
+        _address.c.sealed,
+        exists().where(_stop.c.index == _address.c.stop_index).label("stopped"),
+        _led.label("led"),
+        _client.c.policy,
+    )
+    .join(_callback, _callback.c.id == _attempt.c.callback_id)
+    .join(_address, _address.c.id == _callback.c.address_id)
+    .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
+    .outerjoin(_client, _client.c.id == _audit.c.client_id)
+    .where(_attempt.c.id == bindparam("attempt_id"))
+)
+_STANDS: Final = select(_attempt.c.state, _attempt.c.channel).where(_attempt.c.id == bindparam("attempt_id"))
+_TAKE: Final = update(_attempt).where(
+    _attempt.c.id == bindparam("attempt_id"), _attempt.c.state == AttemptState.CLAIMED.value
+)
+_PLACED: Final = update(_attempt).where(
+    _attempt.c.id == bindparam("attempt_id"),
+    _attempt.c.state.in_([AttemptState.PLACING.value, AttemptState.UNKNOWN.value]),
+)
 LOOK_AGAIN = timedelta(seconds=10)
 LOOK_UNTIL = timedelta(minutes=2)
 """How long an unknown attempt is looked for at the provider before it counts as spent."""
@@ -73,19 +112,13 @@ def turn(
 
     None: its turn comes too late to be waited for. The attempt is handed out again then.
     """
-    row = connection.execute(
-        select(_attempt.c.state, _attempt.c.channel).where(_attempt.c.id == attempt_id)
-    ).one_or_none()
+    row = connection.execute(_STANDS, {"attempt_id": attempt_id}).one_or_none()
     if row is None or row.state != AttemptState.CLAIMED or row.channel != Channel.VOICE:
         return wall()
-    start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
+    start, booked = pace.book(connection, pace.STARTS, per_second, TURN_WITHIN, wall)
     if booked:
         return start
-    connection.execute(
-        update(_attempt)
-        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.CLAIMED)
-        .values(lease_until=start)
-    )
+    connection.execute(_TAKE, {"lease_until": start, "attempt_id": attempt_id})
     return None
 
 
@@ -98,7 +131,7 @@ def begin(
     stop, the window is open, and the agent who is to lead the talk is still on the line. If not, the attempt
     is settled as released and the callback planned anew.
     """
-    row = connection.execute(_load(attempt_id)).one_or_none()
+    row = connection.execute(_LOAD, {"attempt_id": attempt_id}).one_or_none()
     if row is None or row.state != AttemptState.CLAIMED:
         return None
     if row.stopped:
@@ -112,17 +145,19 @@ def begin(
     ):
         settle.settle(connection, attempt_id, Disposition.RELEASED, now)
         return None
-    taken = connection.execute(
-        update(_attempt)
-        .where(_attempt.c.id == attempt_id, _attempt.c.state == AttemptState.CLAIMED)
-        .values(state=AttemptState.PLACING, lease_until=wall + ASK_LEASE, claimed_at=now, asked_at=wall)
-    )
+    values = {
+        "state": AttemptState.PLACING,
+        "lease_until": wall + ASK_LEASE,
+        "claimed_at": now,
+        "asked_at": wall,
+    }
+    taken = connection.execute(_TAKE, values | {"attempt_id": attempt_id})
     return _order(row, sealer, wall) if taken.rowcount == 1 else None
 
 
 def look_up(connection: Connection, sealer: Sealer, attempt_id: str) -> Order | None:
     """The order of an attempt whose fate must be asked of the provider."""
-    row = connection.execute(_load(attempt_id)).one_or_none()
+    row = connection.execute(_LOAD, {"attempt_id": attempt_id}).one_or_none()
     if row is None or row.asked_at is None or row.state == AttemptState.SETTLED:
         return None
     return _order(row, sealer, row.asked_at)
@@ -130,13 +165,13 @@ def look_up(connection: Connection, sealer: Sealer, attempt_id: str) -> Order | 
 
 def placed(connection: Connection, attempt_id: str, call_id: str, now: datetime, wall: datetime) -> None:
     """The provider took the call. A report that came earlier than this is kept."""
-    connection.execute(
-        update(_attempt)
-        .where(
-            _attempt.c.id == attempt_id, _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
-        )
-        .values(state=AttemptState.PLACED, call_id=call_id, placed_at=now, lease_until=wall + RING_LEASE)
-    )
+    values = {
+        "state": AttemptState.PLACED,
+        "call_id": call_id,
+        "placed_at": now,
+        "lease_until": wall + RING_LEASE,
+    }
+    connection.execute(_PLACED, values | {"attempt_id": attempt_id})
 
 
 def is_being_placed(connection: Connection, attempt_id: str) -> bool:
@@ -147,13 +182,13 @@ def is_being_placed(connection: Connection, attempt_id: str) -> bool:
 
 def opened(connection: Connection, attempt_id: str, now: datetime, wall: datetime) -> None:
     """A callback in writing began: its attempt lasts as long as its conversation."""
-    connection.execute(
-        update(_attempt)
-        .where(
-            _attempt.c.id == attempt_id, _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
-        )
-        .values(state=AttemptState.ANSWERED, placed_at=now, answered_at=now, lease_until=wall + WRITING_LEASE)
-    )
+    values = {
+        "state": AttemptState.ANSWERED,
+        "placed_at": now,
+        "answered_at": now,
+        "lease_until": wall + WRITING_LEASE,
+    }
+    connection.execute(_PLACED, values | {"attempt_id": attempt_id})
 
 
 def put_back(connection: Connection, attempt_id: str, now: datetime) -> None:
@@ -236,35 +271,6 @@ def past_window(connection: Connection, now: datetime, limit: int) -> list[str]:
         .limit(limit)
     )
     return [row.id for row in rows]
-
-
-def _load(attempt_id: str) -> AnySelect:
-    return (
-        select(
-            _attempt.c.id,
-            _attempt.c.state,
-            _attempt.c.window_end,
-            _attempt.c.asked_at,
-            _attempt.c.call_id,
-            _callback.c.id.label("callback_id"),
-            _callback.c.state.label("callback_state"),
-            _callback.c.due_at,
-            _callback.c.channel,
-            _callback.c.country,
-            _callback.c.language,
-            _address.c.id.label("address_id"),
-            _address.c.kind,
-            _address.c.sealed,
-            exists().where(_stop.c.index == _address.c.stop_index).label("stopped"),
-            _led.label("led"),
-            _client.c.policy,
-        )
-        .join(_callback, _callback.c.id == _attempt.c.callback_id)
-        .join(_address, _address.c.id == _callback.c.address_id)
-        .outerjoin(_audit, _audit.c.id == _callback.c.audit_id)
-        .outerjoin(_client, _client.c.id == _audit.c.client_id)
-        .where(_attempt.c.id == attempt_id)
-    )
 
 
 def _order(row: AnyRow, sealer: Sealer, asked_at: datetime) -> Order:

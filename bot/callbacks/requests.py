@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from bot.callbacks import caps
 from bot.callbacks.plan import GiveUp, Request
@@ -67,9 +68,9 @@ def columns() -> AnySelect:
 
 def read(connection: Connection, callback_id: str, now: datetime) -> Considerations:
     """Everything that counts for one callback at ``now``. There must be one of this id."""
-    row = connection.execute(columns().where(_callback.c.id == callback_id)).one()
+    row = connection.execute(_COLUMNS, {"callback_id": callback_id}).one()
     policy = policy_for(row, from_json(row.policy))
-    tried = connection.execute(tries().where(_attempt.c.callback_id == callback_id)).all()
+    tried = connection.execute(_TRIES, {"callback_id": callback_id}).all()
     request = build(row, policy, tried, shifts_of(connection, [row.factory_id]).get(row.factory_id, ()))
     if row.kind == AUDIT:
         request = replace(request, held_until=caps.held_until(connection, row.client_id, policy, now))
@@ -96,8 +97,7 @@ def shifts_of(connection: Connection, factory_ids: Iterable[str | None]) -> dict
     if not known:
         return {}
     found: dict[str, tuple[Shift, ...]] = {}
-    query = select(_shift).where(_shift.c.factory_id.in_(known)).order_by(_shift.c.id)
-    for row in connection.execute(query):
+    for row in connection.execute(_SHIFTS, {"factories": known}):
         days = frozenset(WEEK.index(day) for day in row.days.split())
         shift = Shift(days, row.begins, row.ends, row.valid_from, row.valid_until)
         found[row.factory_id] = (*found.get(row.factory_id, ()), shift)
@@ -118,7 +118,6 @@ def build(row: AnyRow, policy: Policy, tried: Iterable[AnyRow], shifts: tuple[Sh
         attempts=tuple(attempt.claimed_at for attempt in attempts),
         third_party=dispositions.count(Disposition.THIRD_PARTY),
         unverified=dispositions.count(Disposition.UNVERIFIED),
-        put_off=dispositions.count(Disposition.LATER),
         stop=_stop(row, policy, attempts),
         chosen=_chose(row),
         shifts=shifts,
@@ -156,3 +155,13 @@ def days_under(found: Round, audit_date: date, row: AnyRow | Request, *, own_wis
     keeps the days that it had. ``row`` has ``first_day`` and ``last_day``."""
     first, last = found.days(audit_date)
     return (min(first, row.first_day), max(last, row.last_day)) if own_wish else (first, last)
+
+
+# Made once, because every call that is over asks them.
+_COLUMNS: Final = columns().where(_callback.c.id == bindparam("callback_id"))
+_TRIES: Final = tries().where(_attempt.c.callback_id == bindparam("callback_id"))
+_SHIFTS: Final = (
+    select(_shift)
+    .where(_shift.c.factory_id.in_(bindparam("factories", expanding=True)))
+    .order_by(_shift.c.id)
+)

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import Connection, case, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, exists, insert, select, update
 
 from bot import tally
 from bot.callbacks import caps, consents, reminders, requests, wishes
 from bot.callbacks.claim import LAST_START, begun
-from bot.callbacks.plan import (
-    MOST_PUT_OFF,
-    Explanation,
-    GivenUp,
-    GiveUp,
-    Planned,
-    Request,
-    Verdict,
-    explain,
-    plan,
-)
+from bot.callbacks.plan import Explanation, GivenUp, GiveUp, Planned, Request, Verdict, explain, plan
 from bot.callbacks.policy import Policy, from_json
 from bot.callbacks.preference import Preference, windows, wish
 from bot.callbacks.requests import Considerations
@@ -65,11 +56,57 @@ LONGER_IF_ASKED = timedelta(days=7)
 HELD_FOR = timedelta(minutes=30)
 """How long a callback waits for a worker who is telling us when to call."""
 _SOON = timedelta(minutes=30)
-_QUESTIONS = "callback"
-"""The flow that a callback goes through, in a call and in writing."""
 _NO_SUCH_TIME = frozenset({GiveUp.NO_WINDOW_IN_PERIOD, GiveUp.PERIOD_OVER})
 _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAILY_CAP, GiveUp.WRONG_NUMBER})
 """Ends after which a client's policy may have one opening written."""
+
+# Made once: making one of these costs more than the database needs to run it.
+_PLAN: Final = update(_callback).where(_callback.c.id == bindparam("callback_id"))
+_STATE: Final = select(_callback.c.state).where(_callback.c.id == bindparam("callback_id"))
+_STANDS: Final = select(_attempt.c.state, _attempt.c.provider_rank).where(
+    _attempt.c.id == bindparam("attempt_id")
+)
+_REPORTED: Final = (
+    update(_attempt)
+    .where(
+        _attempt.c.id == bindparam("attempt_id"),
+        _attempt.c.provider_rank < bindparam("rank"),
+        _attempt.c.state != AttemptState.SETTLED.value,
+    )
+    .returning(_attempt.c.answered_by)
+)
+_IS_PLACED: Final = _REPORTED.values(
+    # A late report that it rings must not take back that somebody answered.
+    state=case(
+        (
+            _attempt.c.state.in_([AttemptState.PLACING.value, AttemptState.UNKNOWN.value]),
+            AttemptState.PLACED.value,
+        ),
+        else_=_attempt.c.state,
+    )
+)
+_ENDED: Final = update(_attempt).where(
+    _attempt.c.id == bindparam("attempt_id"), _attempt.c.ended_at.is_(None)
+)
+_ANSWERED: Final = update(_attempt).where(
+    _attempt.c.id == bindparam("attempt_id"),
+    _attempt.c.state.in_(
+        [
+            AttemptState.PLACING.value,
+            AttemptState.UNKNOWN.value,
+            AttemptState.PLACED.value,
+            AttemptState.ANSWERED.value,
+        ]
+    ),
+)
+_SETTLE: Final = (
+    update(_attempt)
+    .where(_attempt.c.id == bindparam("attempt_id"), _attempt.c.state != AttemptState.SETTLED.value)
+    .returning(_attempt.c.callback_id, _attempt.c.counted_on)
+)
+_IS_STOPPED: Final = select(exists().where(_stop.c.index == _address.c.stop_index)).where(
+    _address.c.id == bindparam("address_id")
+)
 
 
 # --- planning ---------------------------------------------------------------------------------
@@ -147,18 +184,15 @@ def _write(connection: Connection, known: Considerations, verdict: Verdict, now:
 def _plan_for(
     connection: Connection, callback_id: str, planned: Planned, now: datetime, **more: object
 ) -> None:
-    connection.execute(
-        update(_callback)
-        .where(_callback.c.id == callback_id)
-        .values(
-            state=CallbackState.SCHEDULED,
-            due_at=planned.due_at,
-            window_end=planned.window_end,
-            give_up_reason=None,
-            updated_at=now,
-            **({"remind_at": None} | more),
-        )
-    )
+    values: dict[str, object] = {
+        "state": CallbackState.SCHEDULED,
+        "due_at": planned.due_at,
+        "window_end": planned.window_end,
+        "give_up_reason": None,
+        "remind_at": None,
+        "updated_at": now,
+    }
+    connection.execute(_PLAN, values | more | {"callback_id": callback_id})
 
 
 def _give_up(connection: Connection, known: Considerations, reason: GiveUp, now: datetime) -> None:
@@ -203,11 +237,8 @@ def _write_instead(connection: Connection, known: Considerations, reason: GiveUp
 def _finish(
     connection: Connection, callback_id: str, state: CallbackState, now: datetime, reason: str | None = None
 ) -> None:
-    connection.execute(
-        update(_callback)
-        .where(_callback.c.id == callback_id)
-        .values(state=state, due_at=None, window_end=None, give_up_reason=reason, updated_at=now)
-    )
+    values = {"state": state, "due_at": None, "window_end": None, "give_up_reason": reason, "updated_at": now}
+    connection.execute(_PLAN, values | {"callback_id": callback_id})
 
 
 # --- following an attempt ---------------------------------------------------------------------
@@ -231,38 +262,40 @@ def progress(
         values |= {"state": AttemptState.ENDED, "lease_until": wall + GRACE}
     elif status is CallStatus.IN_PROGRESS:
         values |= {"state": AttemptState.ANSWERED, "answered_at": now, "lease_until": wall + TALK_LEASE}
-    elif not status.terminal:
-        # A late report that it rings must not take back that somebody answered.
-        asked = _attempt.c.state.in_([AttemptState.PLACING, AttemptState.UNKNOWN])
-        values["state"] = case((asked, AttemptState.PLACED.value), else_=_attempt.c.state)
     if answered_by:
         values["answered_by"] = answered_by
-    moved = connection.execute(
-        update(_attempt)
-        .where(
-            _attempt.c.id == attempt_id,
-            _attempt.c.provider_rank < status.rank,
-            _attempt.c.state != AttemptState.SETTLED,
-        )
-        .values(**values)
-    )
+    report = _REPORTED if status.terminal or status is CallStatus.IN_PROGRESS else _IS_PLACED
+    guard = {"attempt_id": attempt_id, "rank": status.rank}
+    moved = connection.execute(report, values | guard).one_or_none()
     if status.terminal:
-        connection.execute(
-            update(_attempt)
-            .where(_attempt.c.id == attempt_id, _attempt.c.ended_at.is_(None))
-            .values(ended_at=now, seconds=seconds, code=code)
-        )
-    if moved.rowcount and status.terminal:
-        _over(connection, attempt_id, status, now, code)
+        ended = {"ended_at": now, "seconds": seconds, "code": code, "attempt_id": attempt_id}
+        connection.execute(_ENDED, ended)
+        if moved is not None:
+            _over(connection, attempt_id, status, now, code, moved.answered_by)
+
+
+def is_news(connection: Connection, attempt_id: str, status: CallStatus) -> bool:
+    """Whether a report must be written down (see :func:`progress`): all but that a call rings whose dialling was
+    reported before, or of which more is known. Reads only, so that such a report waits for no other writer.
+    """
+    if status is not CallStatus.RINGING:
+        return True
+    row = connection.execute(_STANDS, {"attempt_id": attempt_id}).one_or_none()
+    return row is not None and (
+        row.provider_rank < CallStatus.DIALLED.rank
+        or row.state in (AttemptState.PLACING, AttemptState.UNKNOWN)
+    )
 
 
 def _over(
-    connection: Connection, attempt_id: str, status: CallStatus, now: datetime, code: str | None
+    connection: Connection,
+    attempt_id: str,
+    status: CallStatus,
+    now: datetime,
+    code: str | None,
+    answered_by: str | None,
 ) -> None:
     if status is CallStatus.COMPLETED:
-        answered_by = connection.execute(
-            select(_attempt.c.answered_by).where(_attempt.c.id == attempt_id)
-        ).scalar_one()
         if is_machine(answered_by):
             settle(connection, attempt_id, Disposition.MACHINE, now)
         return
@@ -286,21 +319,13 @@ def is_machine(answered_by: str | None) -> bool:
 
 def answered(connection: Connection, attempt_id: str, call_id: str, now: datetime, wall: datetime) -> None:
     """Somebody took the call: the conversation begins or goes on."""
-    connection.execute(
-        update(_attempt)
-        .where(
-            _attempt.c.id == attempt_id,
-            _attempt.c.state.in_(
-                [AttemptState.PLACING, AttemptState.UNKNOWN, AttemptState.PLACED, AttemptState.ANSWERED]
-            ),
-        )
-        .values(
-            state=AttemptState.ANSWERED,
-            call_id=call_id,
-            answered_at=now,
-            lease_until=wall + TALK_LEASE,
-        )
-    )
+    values = {
+        "state": AttemptState.ANSWERED,
+        "call_id": call_id,
+        "answered_at": now,
+        "lease_until": wall + TALK_LEASE,
+    }
+    connection.execute(_ANSWERED, values | {"attempt_id": attempt_id})
 
 
 def heard_machine(
@@ -334,12 +359,8 @@ def settle(
     preference: str | None = None,
 ) -> bool:
     """Settle an attempt once and for all, and plan the callback's next step. False if it was settled already."""
-    settled = connection.execute(
-        update(_attempt)
-        .where(_attempt.c.id == attempt_id, _attempt.c.state != AttemptState.SETTLED)
-        .values(state=AttemptState.SETTLED, disposition=disposition, settled_at=now)
-        .returning(_attempt.c.callback_id, _attempt.c.counted_on)
-    ).one_or_none()
+    values = {"state": AttemptState.SETTLED, "disposition": disposition, "settled_at": now}
+    settled = connection.execute(_SETTLE, values | {"attempt_id": attempt_id}).one_or_none()
     if settled is None:
         return False
     if disposition is Disposition.RELEASED and settled.counted_on is not None:
@@ -356,7 +377,7 @@ def _after(
     now: datetime,
     preference: str | None,
 ) -> None:
-    state = connection.execute(select(_callback.c.state).where(_callback.c.id == callback_id)).scalar_one()
+    state = connection.execute(_STATE, {"callback_id": callback_id}).scalar_one()
     if state != CallbackState.DIALLING:
         return
     if disposition in FINAL:
@@ -366,7 +387,7 @@ def _after(
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
     elif preference is not None:
-        put_off(connection, callback_id, preference, now, proven=False)
+        put_off(connection, callback_id, preference, now)
     else:
         schedule(connection, callback_id, now)
 
@@ -389,25 +410,22 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
     return disposition.value if given is False else None
 
 
-def put_off_next(
-    connection: Connection, contact_id: str, preference: str, now: datetime, *, proven: bool
-) -> bool:
+def put_off_next(connection: Connection, contact_id: str, preference: str, now: datetime) -> bool:
     """A worker who came to us named another time: what is planned for her next moves there. If it is dialled at this
     moment, it is tried again then unless she is reached. False if nothing is planned for her."""
     found = connection.execute(_next_of(contact_id, now).with_for_update()).scalar_one_or_none()
     if found is not None:
-        put_off(connection, found, preference, now, proven=proven)
+        put_off(connection, found, preference, now)
         return True
     ringing = _next_of(contact_id, now, CallbackState.DIALLING).with_for_update()
     found = connection.execute(ringing).scalar_one_or_none()
     if found is not None:
-        _heed(connection, requests.read(connection, found, now), preference, now, proven=proven)
+        _heed(connection, requests.read(connection, found, now), preference, now)
     return found is not None
 
 
-def hold(connection: Connection, contact_id: str, now: datetime, *, proven: bool) -> None:
-    """While a worker tells us in writing when to call, what is planned for her next does not ring. Who proves nothing
-    can hold it up a few times only (:data:`bot.callbacks.plan.MOST_PUT_OFF`).
+def hold(connection: Connection, contact_id: str, now: datetime) -> None:
+    """While a worker tells us in writing when to call, what is planned for her next does not ring.
 
     If she names no time after all, it may take place as many days longer as with a time of hers: its window may
     be over by then, and it may have been the last one.
@@ -416,8 +434,6 @@ def hold(connection: Connection, contact_id: str, now: datetime, *, proven: bool
     if found is None:
         return
     known, until = requests.read(connection, found, now), now + HELD_FOR
-    if not proven and _put_off_so_far(connection, known) >= MOST_PUT_OFF:
-        return
     today = now.astimezone(known.request.timezone).date()
     connection.execute(
         update(_callback)
@@ -435,42 +451,19 @@ def _next_of(contact_id: str, now: datetime, state: CallbackState = CallbackStat
     return select(_callback.c.id).where(*mine).order_by(_callback.c.due_at).limit(1)
 
 
-def put_off(
-    connection: Connection, callback_id: str, preference: str, now: datetime, *, proven: bool
-) -> Verdict:
+def put_off(connection: Connection, callback_id: str, preference: str, now: datetime) -> Verdict:
     """Plan a callback for another time that the worker named (see :func:`asked_for`). At a time at which nobody
-    may be called it is planned as she had asked before, with as many days more.
-
-    ``proven`` says that nobody else can have named it. Else it gets no more days after the first few times.
-    """
+    may be called it is planned as she had asked before, with as many days more."""
     known = requests.read(connection, callback_id, now)
-    verdict = _heed(connection, known, preference, now, proven=proven)
+    verdict = _heed(connection, known, preference, now)
     _write(connection, known, verdict, now)
     return verdict
 
 
-def _put_off_so_far(connection: Connection, known: Considerations) -> int:
-    """How often a callback was put off, or held up, by somebody who proved nothing: in calls, and in writing."""
-    row = known.row
-    written = select(func.count()).where(
-        _conversation.c.address_id == row.address_id,
-        _conversation.c.flow == _QUESTIONS,
-        _conversation.c.attempt_id.is_(None),
-        _conversation.c.contact_id.is_(None),
-        _conversation.c.channel != Channel.VOICE,
-        _conversation.c.started_at >= row.created_at,
-    )
-    return known.request.put_off + int(connection.execute(written).scalar_one())
-
-
-def _heed(
-    connection: Connection, known: Considerations, preference: str, now: datetime, *, proven: bool
-) -> Verdict:
+def _heed(connection: Connection, known: Considerations, preference: str, now: datetime) -> Verdict:
     """Let a callback be wanted at another time, with its days; what that means is given, and not written."""
     wanted = wish(preference, now, known.request.timezone)
     request, policy = asked_for(known, wanted, now)
-    if not proven and _put_off_so_far(connection, known) > MOST_PUT_OFF:
-        request = replace(request, last_day=known.row.last_day)
     verdict, kept = plan(request, policy, now), str(wanted)
     if isinstance(verdict, GivenUp) and verdict.reason in _NO_SUCH_TIME:
         kept = known.row.preference
@@ -509,5 +502,4 @@ def asked_for(known: Considerations, wanted: Preference, now: datetime) -> tuple
 
 def is_stopped(connection: Connection, address_id: str) -> bool:
     """Whether an address that has a row is on the stop list."""
-    stop = exists().where(_stop.c.index == _address.c.stop_index)
-    return bool(connection.execute(select(stop).where(_address.c.id == address_id)).scalar_one())
+    return bool(connection.execute(_IS_STOPPED, {"address_id": address_id}).scalar_one())
