@@ -23,6 +23,7 @@ from bot import (
     moving,
     safety,
     steps,
+    talks,
     transcript,
     transfers,
 )
@@ -32,6 +33,7 @@ from bot.effects import Standing
 from bot.errors import NotFound
 from bot.flow import asker, engine, phrases
 from bot.flow.context import Context, Sprint
+from bot.flow.events import Outcome
 from bot.flow.session import Session
 from bot.ids import new_id
 from bot.incidents import IncidentKind
@@ -100,6 +102,15 @@ def over(service: Service, call_id: str) -> str | None:
                 .values(timer_at=now + settle.GRACE, timer_kind=HANG_UP)
             )
         return row.attempt_id if row is not None else None
+
+
+def danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str) -> None:
+    """The worker gave the sign of danger in her talk with an agent, which took her out of it: her talk is over, her
+    call gets a neutral goodbye, nobody contacts her again, and a supervisor looks at once.
+
+    ``call_id`` is the call that left; nothing happens if it is not the worker's. Safe to repeat.
+    """
+    steps.retrying(lambda: _danger_in_talk(service, door, transfer_id, call_id))
 
 
 def keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
@@ -245,7 +256,7 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         document = transcript.document_of(service.sealer, row)
         if document is not None:
             return document
-        if _is_led_to_its_end(connection, row, inbound.input):
+        if _is_over_beside(connection, row, inbound.input):
             return _farewell(connection, service, door, row)
         if row.state != "open" or turn != row.turn + 1:
             if isinstance(inbound.input, Recording):
@@ -284,11 +295,13 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
         return document
 
 
-def _is_led_to_its_end(connection: Connection, row: AnyRow, given: Input) -> bool:
-    """Whether a conference is over whose agent has ended the conversation before."""
+def _is_over_beside(connection: Connection, row: AnyRow, given: Input) -> bool:
+    """Whether a conference is over whose conversation has ended before: by the agent who led it, or by the worker's
+    sign of danger."""
     if row.state == "open" or not isinstance(given, Transferred):
         return False
-    return leads.of_conversation(connection, row.conversation_id) is not None
+    led = leads.of_conversation(connection, row.conversation_id) is not None
+    return led or transfers.has_talked(connection, row.conversation_id)
 
 
 def _beside_agent(
@@ -336,7 +349,7 @@ def _wait(service: Service, door: Door, row: AnyRow, turn: int) -> str:
 
 
 def _farewell(connection: Connection, service: Service, door: Door, row: AnyRow) -> str:
-    """The last document of a call that an agent has led."""
+    """The last document of a call whose conversation has ended beside it."""
     outcome = select(_conversation.c.outcome).where(_conversation.c.id == row.conversation_id)
     words = asker.farewell(connection.execute(outcome).scalar_one())
     tongue = service.catalogs.tongue(row.language)
@@ -357,6 +370,24 @@ def _hang_up(service: Service, door: Door, conversation_id: str) -> None:
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
         line.follow(connection, service, session, sprint, HangUp(), conversation_id)
         moving.put_back(connection, conversation_id)
+
+
+def _danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str) -> None:
+    now = service.clock.now()
+    with service.database.write() as connection:
+        conversation_id = transfers.talk_of(connection, transfer_id, call_id)
+        row = steps.load(connection, conversation_id) if conversation_id else None
+        if row is None:
+            return
+        if row.state != "open":
+            # The turn that follows her leaving was quicker, and ended the conversation.
+            talks.danger(connection, row.conversation_id, now)
+            return
+        standing, session = steps.open_session(service, row, None)
+        context = steps.context(service, door, now)
+        sprint = steps.run(lambda: asker.conclude(session, Outcome.UNSAFE, context))
+        steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
+        transfers.leave_line(connection, row.conversation_id, TransferOutcome.TALKED, now, wall_time())
 
 
 def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:

@@ -24,7 +24,10 @@ _pace = table(Pace)
 CALLS = "calls"
 """The bucket of the telephone; those of texts have the names of their channels."""
 STARTS = "starts"
-"""The bucket in which calls that were taken from ``calls`` book the moment at which they start."""
+"""The bucket in which every call, to a worker or to an agent, books the moment at which it starts."""
+TURN_WITHIN = timedelta(seconds=3)
+"""A job waits so long at most for its turn to start a call; one that comes later is somebody's who is handed it
+then."""
 _KEPT = timedelta(seconds=1)
 _ROUNDING = 1e-6
 

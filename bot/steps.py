@@ -301,7 +301,7 @@ def _adopt(
         return standing, sprint
     her = next(row for row in turn.check.expected if row.contact_id == matched)
     if turn.call_id is None:
-        settle.hold(connection, matched, now)
+        settle.hold(connection, matched, now, proven=True)
     elif standing.attempt_id is not None:
         if adopt_in_call(connection, matched, standing.attempt_id, now):
             her = safety.called(connection, standing.attempt_id) or her

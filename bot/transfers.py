@@ -22,7 +22,7 @@ but :func:`begin_ring`, which opens the agent's own.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,8 +42,9 @@ from sqlalchemy import (
     update,
 )
 
-from bot import agents
+from bot import agents, pace
 from bot.agents import AgentState
+from bot.clock import wall_time
 from bot.errors import NotFound
 from bot.ids import new_id
 from bot.messages import Address
@@ -223,6 +224,19 @@ def has_talked(connection: Connection, conversation_id: str) -> bool:
     return connection.execute(newest).scalar_one_or_none() is not None
 
 
+def talk_of(connection: Connection, transfer_id: str, call_id: str) -> str | None:
+    """The conversation of a caller who was joined with an agent in this transfer; None for any other call."""
+    return connection.execute(
+        select(_conversation.c.id)
+        .join(_transfer, _transfer.c.conversation_id == _conversation.c.id)
+        .where(
+            _transfer.c.id == transfer_id,
+            _transfer.c.answered_at.is_not(None),
+            _conversation.c.call_id == call_id,
+        )
+    ).scalar_one_or_none()
+
+
 def position(connection: Connection, row: AnyRow, wall: datetime) -> int:
     """How many callers wait before this one among those whom the same agents could take."""
     reach = {row.language}.union(
@@ -355,6 +369,24 @@ class RingOrder:
     ring: int
     agent_id: str
     to: Address = field(repr=False)
+
+
+def turn(
+    connection: Connection, transfer_id: str, per_second: float, wall: Callable[[], datetime] = wall_time
+) -> datetime | None:
+    """When the agent of a transfer may be rung (wall time): calls to agents take their turn among all that the
+    account starts (:data:`bot.pace.STARTS`, which was made), at the provider's pace.
+
+    None: the turn comes too late to be waited for. The ring is handed out again then.
+    """
+    row = _row(connection, transfer_id)
+    if row is None or row.state != _S.MATCHED:
+        return wall()
+    start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
+    if booked:
+        return start
+    _move(connection, transfer_id, _S.MATCHED, (_S.MATCHED,), row.ring, lease_until=start)
+    return None
 
 
 def begin_ring(connection: Connection, sealer: Sealer, transfer_id: str, wall: datetime) -> RingOrder | None:

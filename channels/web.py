@@ -194,11 +194,10 @@ def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voi
         with service.database.write() as connection:
             accepted = transfers.accept(connection, transfer_id, nth, call_id, now, wall)
         ring = _ring(service, transfer_id)
-        room = line.room_name(transfer_id, nth)
         if accepted and ring.is_callback:
-            return _xml(board.stand_by(transfer_id, nth, room, ring.language))
+            return _xml(board.stand_by(transfer_id, nth, ring.language))
         if accepted:
-            return _xml(board.join(transfer_id, nth, room))
+            return _xml(board.join(transfer_id, nth))
         return _xml(board.goodbye(_too_late(ring), ring.language))
 
     @blueprint.post("/voice/agent/<transfer_id>/over")
@@ -216,6 +215,13 @@ def _talk_routes(blueprint: Blueprint, service: Service, board: Switchboard, voi
             _agent_left(service, transfer_id, report.call_id)
             with service.database.write() as connection:
                 leftovers.note_call(connection, service.settings, report.call_id)
+        return Response(status=204)
+
+    @blueprint.post("/voice/room/<transfer_id>")
+    def room_left(transfer_id: str) -> Response:
+        call_id = board.left_by_star(request)
+        if call_id is not None:
+            calls.danger_in_talk(service, voice, transfer_id, call_id)
         return Response(status=204)
 
     @blueprint.get("/voice/hold.wav")

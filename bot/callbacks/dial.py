@@ -42,8 +42,6 @@ ASK_LEASE = timedelta(seconds=30)
 RING_LEASE = timedelta(minutes=2)
 """How long a placed call may go without news before the provider is asked."""
 PUT_BACK = timedelta(minutes=1)
-TURN_WITHIN = timedelta(seconds=3)
-"""A worker waits so long at most for its turn to dial; one that comes later is somebody's who is handed it then."""
 
 # Made once: making one of these costs more than the database needs to run it.
 _LOAD: Final[AnySelect] = (
@@ -115,7 +113,7 @@ def turn(
     row = connection.execute(_STANDS, {"attempt_id": attempt_id}).one_or_none()
     if row is None or row.state != AttemptState.CLAIMED or row.channel != Channel.VOICE:
         return wall()
-    start, booked = pace.book(connection, pace.STARTS, per_second, TURN_WITHIN, wall)
+    start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
     if booked:
         return start
     connection.execute(_TAKE, {"lease_until": start, "attempt_id": attempt_id})

@@ -118,6 +118,7 @@ def build(row: AnyRow, policy: Policy, tried: Iterable[AnyRow], shifts: tuple[Sh
         attempts=tuple(attempt.claimed_at for attempt in attempts),
         third_party=dispositions.count(Disposition.THIRD_PARTY),
         unverified=dispositions.count(Disposition.UNVERIFIED),
+        put_off=dispositions.count(Disposition.LATER),
         stop=_stop(row, policy, attempts),
         chosen=_chose(row),
         shifts=shifts,

@@ -10,12 +10,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
 from bot import tally
 from bot.callbacks import caps, consents, reminders, requests, wishes
 from bot.callbacks.claim import LAST_START, begun
-from bot.callbacks.plan import Explanation, GivenUp, GiveUp, Planned, Request, Verdict, explain, plan
+from bot.callbacks.plan import (
+    MOST_PUT_OFF,
+    Explanation,
+    GivenUp,
+    GiveUp,
+    Planned,
+    Request,
+    Verdict,
+    explain,
+    plan,
+)
 from bot.callbacks.policy import Policy, from_json
 from bot.callbacks.preference import Preference, windows, wish
 from bot.callbacks.requests import Considerations
@@ -56,6 +66,8 @@ LONGER_IF_ASKED = timedelta(days=7)
 HELD_FOR = timedelta(minutes=30)
 """How long a callback waits for a worker who is telling us when to call."""
 _SOON = timedelta(minutes=30)
+_QUESTIONS = "callback"
+"""The flow that a callback goes through, in a call and in writing."""
 _NO_SUCH_TIME = frozenset({GiveUp.NO_WINDOW_IN_PERIOD, GiveUp.PERIOD_OVER})
 _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAILY_CAP, GiveUp.WRONG_NUMBER})
 """Ends after which a client's policy may have one opening written."""
@@ -387,7 +399,7 @@ def _after(
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
     elif preference is not None:
-        put_off(connection, callback_id, preference, now)
+        put_off(connection, callback_id, preference, now, proven=False)
     else:
         schedule(connection, callback_id, now)
 
@@ -410,22 +422,25 @@ def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposi
     return disposition.value if given is False else None
 
 
-def put_off_next(connection: Connection, contact_id: str, preference: str, now: datetime) -> bool:
+def put_off_next(
+    connection: Connection, contact_id: str, preference: str, now: datetime, *, proven: bool
+) -> bool:
     """A worker who came to us named another time: what is planned for her next moves there. If it is dialled at this
     moment, it is tried again then unless she is reached. False if nothing is planned for her."""
     found = connection.execute(_next_of(contact_id, now).with_for_update()).scalar_one_or_none()
     if found is not None:
-        put_off(connection, found, preference, now)
+        put_off(connection, found, preference, now, proven=proven)
         return True
     ringing = _next_of(contact_id, now, CallbackState.DIALLING).with_for_update()
     found = connection.execute(ringing).scalar_one_or_none()
     if found is not None:
-        _heed(connection, requests.read(connection, found, now), preference, now)
+        _heed(connection, requests.read(connection, found, now), preference, now, proven=proven)
     return found is not None
 
 
-def hold(connection: Connection, contact_id: str, now: datetime) -> None:
-    """While a worker tells us in writing when to call, what is planned for her next does not ring.
+def hold(connection: Connection, contact_id: str, now: datetime, *, proven: bool) -> None:
+    """While a worker tells us in writing when to call, what is planned for her next does not ring. Who proves nothing
+    can hold it up a few times only (:data:`bot.callbacks.plan.MOST_PUT_OFF`).
 
     If she names no time after all, it may take place as many days longer as with a time of hers: its window may
     be over by then, and it may have been the last one.
@@ -434,6 +449,8 @@ def hold(connection: Connection, contact_id: str, now: datetime) -> None:
     if found is None:
         return
     known, until = requests.read(connection, found, now), now + HELD_FOR
+    if not proven and _put_off_so_far(connection, known) >= MOST_PUT_OFF:
+        return
     today = now.astimezone(known.request.timezone).date()
     connection.execute(
         update(_callback)
@@ -451,19 +468,42 @@ def _next_of(contact_id: str, now: datetime, state: CallbackState = CallbackStat
     return select(_callback.c.id).where(*mine).order_by(_callback.c.due_at).limit(1)
 
 
-def put_off(connection: Connection, callback_id: str, preference: str, now: datetime) -> Verdict:
+def put_off(
+    connection: Connection, callback_id: str, preference: str, now: datetime, *, proven: bool
+) -> Verdict:
     """Plan a callback for another time that the worker named (see :func:`asked_for`). At a time at which nobody
-    may be called it is planned as she had asked before, with as many days more."""
+    may be called it is planned as she had asked before, with as many days more.
+
+    ``proven`` says that nobody else can have named it. Else it gets no more days after the first few times.
+    """
     known = requests.read(connection, callback_id, now)
-    verdict = _heed(connection, known, preference, now)
+    verdict = _heed(connection, known, preference, now, proven=proven)
     _write(connection, known, verdict, now)
     return verdict
 
 
-def _heed(connection: Connection, known: Considerations, preference: str, now: datetime) -> Verdict:
+def _put_off_so_far(connection: Connection, known: Considerations) -> int:
+    """How often a callback was put off, or held up, by somebody who proved nothing: in calls, and in writing."""
+    row = known.row
+    written = select(func.count()).where(
+        _conversation.c.address_id == row.address_id,
+        _conversation.c.flow == _QUESTIONS,
+        _conversation.c.attempt_id.is_(None),
+        _conversation.c.contact_id.is_(None),
+        _conversation.c.channel != Channel.VOICE,
+        _conversation.c.started_at >= row.created_at,
+    )
+    return known.request.put_off + int(connection.execute(written).scalar_one())
+
+
+def _heed(
+    connection: Connection, known: Considerations, preference: str, now: datetime, *, proven: bool
+) -> Verdict:
     """Let a callback be wanted at another time, with its days; what that means is given, and not written."""
     wanted = wish(preference, now, known.request.timezone)
     request, policy = asked_for(known, wanted, now)
+    if not proven and _put_off_so_far(connection, known) > MOST_PUT_OFF:
+        request = replace(request, last_day=known.row.last_day)
     verdict, kept = plan(request, policy, now), str(wanted)
     if isinstance(verdict, GivenUp) and verdict.reason in _NO_SUCH_TIME:
         kept = known.row.preference

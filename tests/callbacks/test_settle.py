@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from bot.callbacks import settle
+from bot.callbacks import policies, settle
+from bot.callbacks.policy import Policy
 from bot.callbacks.states import (
     AAPOR,
     FINAL,
@@ -169,6 +170,56 @@ def test_a_wish_for_another_time_may_reach_a_week_beyond_the_last_day(
     callback = world.callback()
     assert callback["state"] == "scheduled"
     assert datetime.fromisoformat(callback["due_at"]).isoformat() == "2026-03-09T03:00:00+00:00"
+
+
+def test_another_time_that_was_promised_on_the_last_attempt_is_kept(
+    sqlite_world: World, dialled: Dialled
+) -> None:
+    world, attempt_id = sqlite_world, dialled()
+    policies.set_for_client(world.service, "Brand A", Policy(max_attempts=1))
+    with world.service.database.write() as connection:
+        settle.conversation_ended(
+            connection, attempt_id, Outcome.LATER, world.clock.now(), "2026-03-03 20:00"
+        )
+    callback = world.callback()
+    assert (callback["state"], callback["due_at"]) == ("scheduled", "2026-03-03T13:00:00+00:00")
+
+
+def test_whoever_takes_the_calls_cannot_put_them_off_for_ever(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(script="manual"))
+    policies.set_for_client(world.service, "Brand A", Policy(max_attempts=None))
+    callback_id, days = world.callback()["id"], 0
+    while world.callback()["state"] == "scheduled":
+        days += 1
+        assert days < 60, "it goes on for ever"
+        world.clock.advance(timedelta(days=1))
+        later = (world.clock.now() + timedelta(days=2)).date()
+        with world.service.database.write() as connection:
+            attempt_id = _dialled_again(connection, callback_id, days, world.clock.now())
+            settle.conversation_ended(
+                connection, attempt_id, Outcome.LATER, world.clock.now(), f"{later} 10:00"
+            )
+    assert world.callback()["give_up_reason"] == "period_over"
+
+
+def _dialled_again(connection: Connection, callback_id: str, n: int, now: datetime) -> str:
+    attempt_id = new_id()
+    connection.execute(update(_callback).values(state=CallbackState.DIALLING, attempts=n))
+    connection.execute(
+        insert(_attempt).values(
+            id=attempt_id,
+            callback_id=callback_id,
+            n=n,
+            channel="voice",
+            state=AttemptState.ANSWERED,
+            provider_rank=0,
+            window_end=now,
+            lease_until=wall_time(),
+            claimed_at=now,
+        )
+    )
+    return attempt_id
 
 
 def test_a_ring_is_written_down_only_where_it_tells_something_new(
