@@ -13,11 +13,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, text
 
+from bot.clock import wall_time
 from bot.ids import new_id
 from bot.storage.database import Database, _alembic, open_database
-from bot.storage.tables import metadata
+from bot.storage.tables import Transfer, metadata, table
 from tests.postgres import Postgres
 
 FIRST = "0001"
@@ -66,6 +67,21 @@ def test_the_code_of_the_schema_before_can_go_on_after_each_migration(tmp_path: 
                 _assert_old_statements_fit(name, table, after[name])
     finally:
         database.dispose()
+
+
+def test_a_led_call_that_nobody_picked_up_stands_in_the_way_of_no_downgrade(database: Database) -> None:
+    now = wall_time()
+    with database.write() as connection:
+        rung = {"id": new_id(), "callback_id": new_id(), "language": "en", "state": "ended", "ring": 1}
+        connection.execute(insert(table(Transfer)).values(**rung, lease_until=now, waiting_since=now))
+    with database.engine.connect() as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        connection.commit()
+        assert connection.execute(text("SELECT count(*) FROM transfer")).scalar() == 0
+    database.upgrade()
+    database.check_schema()
 
 
 def test_an_index_that_a_killed_upgrade_left_broken_is_made_again(postgres_url: str) -> None:
