@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.flow.catalog import Catalogs
 from bot.language import AUTONYMS, SERVED, detect, find, guess, match
 
 # Sentences of our own, of the kind that a hotline receives.
@@ -160,3 +161,19 @@ def test_a_language_is_found_by_the_name_that_people_use(name: str, served: str 
 
 def test_every_language_is_found_by_its_own_name_and_code() -> None:
     assert all(find(autonym) == code and match(code) == code for code, autonym in AUTONYMS.items())
+
+
+@pytest.mark.parametrize(
+    ("code", "spoken"),
+    [
+        ("zh", "zh-Hans"),
+        ("zh-SG", "zh-Hans"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-Hant-HK", "zh-Hant"),
+        ("tl", "fil"),
+        ("lo", "en"),
+    ],
+)
+def test_a_worker_hears_the_served_language_that_her_code_stands_for(code: str, spoken: str) -> None:
+    served = Catalogs(None, ("zh-Hans", "zh-Hant", "fil"))
+    assert served.nearest(code) == spoken

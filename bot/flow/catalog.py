@@ -10,7 +10,7 @@ from typing import Final
 
 from babel.messages.pofile import read_po
 
-from bot.language import AUTONYMS
+from bot.language import AUTONYMS, match
 
 SOURCE_LANGUAGE: Final = "en"
 DOMAIN: Final = "flows"
@@ -77,7 +77,9 @@ class Catalogs:
             if code := served.get("-".join(parts)):
                 return code
             parts.pop()
-        return SOURCE_LANGUAGE
+        # A code of another country, script or standard: ``zh`` and ``zh-SG`` are zh-Hans, ``zh-HK`` zh-Hant, ``tl`` fil.
+        named = match(language)
+        return named if named in self.languages else SOURCE_LANGUAGE
 
     def path(self, language: str) -> Path | None:
         """The file that holds a served language; None for English, whose texts are the sources."""
