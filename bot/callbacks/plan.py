@@ -94,8 +94,10 @@ class Request:
     unverified: int = 0
     """Attempts that ended with a wrong pass-word."""
     put_off: int = 0
-    """Attempts in which whoever answered asked for another time. What was promised then is no failed try: the first
-    :data:`MOST_PUT_OFF` of them do not count among the attempts of the policy."""
+    """Attempts in which whoever answered asked for another time, without proof of who that was. What was promised then
+    is no failed try: the first :data:`MOST_PUT_OFF` of them do not count among the attempts of the policy."""
+    put_off_by_her: int = 0
+    """Attempts in which the worker asked for another time after she had given her code: none of them counts."""
     stop: GiveUp | None = None
     chosen: bool = True
     """Whether the worker chose the windows of ``preference`` herself."""
@@ -228,7 +230,7 @@ def _finished(request: Request, policy: Policy) -> GiveUp | None:
         return GiveUp.THIRD_PARTY_LIMIT
     if request.unverified >= policy.unverified_limit:
         return GiveUp.UNVERIFIED_LIMIT
-    spent = len(request.attempts) - min(request.put_off, MOST_PUT_OFF)
+    spent = len(request.attempts) - request.put_off_by_her - min(request.put_off, MOST_PUT_OFF)
     if policy.max_attempts is not None and spent >= policy.max_attempts:
         return GiveUp.ATTEMPTS_USED
     return None

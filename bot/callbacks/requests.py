@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, select
 
 from bot.callbacks import caps
 from bot.callbacks.plan import GiveUp, Request
@@ -17,7 +17,16 @@ from bot.callbacks.preference import parse, repeated
 from bot.callbacks.shifts import WEEK, Shift
 from bot.callbacks.states import AUDIT, AttemptState, Disposition
 from bot.messages import Channel
-from bot.storage.tables import Attempt, Audit, Callback, Client, CohortMember, Contact, table
+from bot.storage.tables import (
+    Attempt,
+    Audit,
+    Callback,
+    Client,
+    CohortMember,
+    Contact,
+    Conversation,
+    table,
+)
 from bot.storage.tables import Shift as ShiftRow
 from bot.storage.types import AnyRow, AnySelect
 
@@ -26,10 +35,19 @@ _callback = table(Callback)
 _audit = table(Audit)
 _client = table(Client)
 _contact = table(Contact)
+_conversation = table(Conversation)
 _member = table(CohortMember)
 _shift = table(ShiftRow)
 
 COMPARISON = "comparison"
+QUESTIONS: Final = "callback"
+"""The flow that a callback goes through, in a call and in writing."""
+PROVED: Final[ColumnElement[bool]] = exists().where(
+    _conversation.c.attempt_id == _attempt.c.id,
+    _conversation.c.flow == QUESTIONS,
+    _conversation.c.contact_id.is_not(None),
+)
+"""Whether the worker gave her code in an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +103,13 @@ def policy_for(row: AnyRow, policy: Policy) -> Policy:
 
 
 def tries() -> AnySelect:
-    """The spent attempts: when they began, where, and how they came out."""
+    """The spent attempts: when they began, where, how they came out, and whether she herself put one off."""
     return select(
-        _attempt.c.callback_id, _attempt.c.claimed_at, _attempt.c.channel, _attempt.c.disposition
+        _attempt.c.callback_id,
+        _attempt.c.claimed_at,
+        _attempt.c.channel,
+        _attempt.c.disposition,
+        and_(_attempt.c.disposition == Disposition.LATER, PROVED).label("by_her"),
     ).where(_attempt.c.state == AttemptState.SETTLED, _attempt.c.disposition != Disposition.RELEASED)
 
 
@@ -108,6 +130,7 @@ def build(row: AnyRow, policy: Policy, tried: Iterable[AnyRow], shifts: tuple[Sh
     """The request of a callback, from its row, its spent attempts and the shifts of its factory. Pure."""
     attempts = list(tried)
     dispositions = [attempt.disposition for attempt in attempts]
+    by_her = sum(bool(attempt.by_her) for attempt in attempts)
     return Request(
         preference=parse(row.preference) if row.preference else None,
         timezone=ZoneInfo(row.timezone),
@@ -118,7 +141,8 @@ def build(row: AnyRow, policy: Policy, tried: Iterable[AnyRow], shifts: tuple[Sh
         attempts=tuple(attempt.claimed_at for attempt in attempts),
         third_party=dispositions.count(Disposition.THIRD_PARTY),
         unverified=dispositions.count(Disposition.UNVERIFIED),
-        put_off=dispositions.count(Disposition.LATER),
+        put_off=dispositions.count(Disposition.LATER) - by_her,
+        put_off_by_her=by_her,
         stop=_stop(row, policy, attempts),
         chosen=_chose(row),
         shifts=shifts,

@@ -40,6 +40,7 @@ from bot.storage.tables import (
     Callback,
     Client,
     Consent,
+    Contact,
     Conversation,
     Stop,
     table,
@@ -49,6 +50,7 @@ from bot.storage.types import AnySelect
 _attempt = table(Attempt)
 _callback = table(Callback)
 _consent = table(Consent)
+_contact = table(Contact)
 _conversation = table(Conversation)
 _address = table(AddressRow)
 _stop = table(Stop)
@@ -66,8 +68,6 @@ LONGER_IF_ASKED = timedelta(days=7)
 HELD_FOR = timedelta(minutes=30)
 """How long a callback waits for a worker who is telling us when to call."""
 _SOON = timedelta(minutes=30)
-_QUESTIONS = "callback"
-"""The flow that a callback goes through, in a call and in writing."""
 _NO_SUCH_TIME = frozenset({GiveUp.NO_WINDOW_IN_PERIOD, GiveUp.PERIOD_OVER})
 _CALLS_FAILED = frozenset({GiveUp.ATTEMPTS_USED, GiveUp.PERIOD_OVER, GiveUp.DAILY_CAP, GiveUp.WRONG_NUMBER})
 """Ends after which a client's policy may have one opening written."""
@@ -116,6 +116,7 @@ _SETTLE: Final = (
     .where(_attempt.c.id == bindparam("attempt_id"), _attempt.c.state != AttemptState.SETTLED.value)
     .returning(_attempt.c.callback_id, _attempt.c.counted_on)
 )
+_PROVED: Final = select(requests.PROVED).select_from(_attempt).where(_attempt.c.id == bindparam("attempt_id"))
 _IS_STOPPED: Final = select(exists().where(_stop.c.index == _address.c.stop_index)).where(
     _address.c.id == bindparam("address_id")
 )
@@ -399,7 +400,8 @@ def _after(
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
     elif preference is not None:
-        put_off(connection, callback_id, preference, now, proven=False)
+        by_her = connection.execute(_PROVED, {"attempt_id": attempt_id}).scalar_one()
+        put_off(connection, callback_id, preference, now, proven=by_her)
     else:
         schedule(connection, callback_id, now)
 
@@ -483,11 +485,13 @@ def put_off(
 
 
 def _put_off_so_far(connection: Connection, known: Considerations) -> int:
-    """How often a callback was put off, or held up, by somebody who proved nothing: in calls, and in writing."""
+    """How often a callback was put off, or held up, by somebody who proved nothing: in calls, and in writing, where
+    only that of a worker without a code is moved without one."""
     row = known.row
     written = select(func.count()).where(
+        ~exists().where(_contact.c.id == row.contact_id, _contact.c.pass_word_digest.is_not(None)),
         _conversation.c.address_id == row.address_id,
-        _conversation.c.flow == _QUESTIONS,
+        _conversation.c.flow == requests.QUESTIONS,
         _conversation.c.attempt_id.is_(None),
         _conversation.c.contact_id.is_(None),
         _conversation.c.channel != Channel.VOICE,

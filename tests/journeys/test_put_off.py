@@ -200,6 +200,20 @@ def test_who_has_no_code_cannot_put_a_callback_off_for_ever(sqlite_world: World)
     assert longer == [True] * MOST_PUT_OFF + [False]
 
 
+def test_wrong_codes_in_writing_take_no_other_time_from_who_answers_her_call(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(SITI.number, script={"steps": [{"keys": "2"}, {"keys": "1"}], "then": "silent"}))
+    for _ in range(MOST_PUT_OFF + 1):
+        assert texts(world, "later", "0001", "0002")[-1] == WRONG_TIME
+    today = date(2026, 3, 2)
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Callback)).values(last_day=today))
+    world.at("2026-03-02T18:01:00+07:00")
+    world.rest()
+    (row,) = (each for each in world.rows(tables.Callback) if each.round == 1)
+    assert (world.dispositions(), row.state, row.last_day > today) == (["later"], "scheduled", True)
+
+
 def test_of_two_on_one_telephone_the_code_tells_whose_callback_is_moved(sqlite_world: World) -> None:
     world = sqlite_world
     world.interviewed(SITI, DEWI)

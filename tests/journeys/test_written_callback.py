@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot import intake
-from bot.callbacks import dial
+from bot.callbacks import dial, policies
 from bot.callbacks.claim import Limits, claim_due
+from bot.callbacks.plan import MOST_PUT_OFF
+from bot.callbacks.policy import Policy
 from bot.clock import wall_time
 from bot.messages import Channel
 from bot.storage import tables
 from channels import jobs
 from tests.journeys.test_hotline import write
-from tests.journeys.world import Worker, World
+from tests.journeys.world import STEP, Worker, World
 
 SITI = Worker("+6281200000001", language="en", channel="sms")
 
@@ -61,6 +63,19 @@ def test_later_in_her_own_words_moves_the_same_callback_by_her_own_clock(sqlite_
     callback = world.callback()
     assert (callback["state"], callback["preference"]) == ("scheduled", "2026-03-04 after 20:00")
     assert callback["due_at"] is not None
+
+
+def test_who_gave_her_code_may_put_her_callback_off_as_often_as_she_wants(sqlite_world: World) -> None:
+    world = sqlite_world
+    begin(world)
+    policies.set_for_client(world.service, "Brand A", Policy(max_attempts=1))
+    for _ in range(MOST_PUT_OFF + 2):
+        write(world, "1", SITI.pass_word, "1", "later", "tomorrow evening", "1", sender=SITI.number)
+        callback = world.callback()
+        assert (callback["state"], callback["give_up_reason"]) == ("scheduled", None)
+        world.pass_time(datetime.fromisoformat(callback["due_at"]) + STEP - world.clock.now())
+        world.run()
+    assert world.dispositions()[:-1] == ["later"] * (MOST_PUT_OFF + 2)
 
 
 def dies_after(world: World, *, opening: bool) -> None:
