@@ -251,11 +251,14 @@ def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: 
     with service.database.write() as connection:
         row = steps.load_turn(connection, conversation_id, inbound)
         call_id = _call_id(inbound)
-        if row is None or row.call_id != call_id:
+        if row is None:
             raise NotFound("a turn of a call that is not known")
         document = transcript.document_of(service.sealer, row)
         if document is not None:
+            # Also of a conversation that has left this call since, for another one.
             return document
+        if row.call_id != call_id:
+            raise NotFound("a turn of a call that is not known")
         if _is_over_beside(connection, row, inbound.input):
             return _farewell(connection, service, door, row)
         if row.state != "open" or turn != row.turn + 1:

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pyotp
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from bot import staff
 from bot.cases.lifecycle import Severity
@@ -147,7 +147,8 @@ def test_words_stand_out_from_their_paper(browser: NewPage, site: str, secret: s
 def test_the_page_can_be_used_by_keyboard_alone(browser: NewPage, site: str, secret: str) -> None:
     page = browser(viewport=DESK)
     page.goto(f"{site}/sign-in")
-    # The field of the name has the focus already.
+    # The field of the name has the focus, without a click, as soon as the page has settled.
+    expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type("Mira")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -402,14 +402,19 @@ def upload(
 
 def age(database: Database, by: timedelta) -> None:
     """Make everything older that waits for the wall's time to pass."""
-    with database.write() as connection:
-        for row, name in _WALL_TIMES:
-            kept = table(row)
-            column, key = kept.c[name], next(iter(kept.primary_key))
+    for row, name in _WALL_TIMES:
+        kept = table(row)
+        column, key = kept.c[name], next(iter(kept.primary_key))
+        older = (
+            update(kept)
+            .where(key == bindparam("key"), column == bindparam("was"))
+            .values({name: bindparam("then")})
+        )
+        # Each table apart: whoever works meanwhile locks them in an order of its own.
+        with database.write() as connection:
             rows = connection.execute(select(key, column).where(column.is_not(None))).all()
-            older = update(kept).where(key == bindparam("key")).values({name: bindparam("then")})
             if rows:
-                connection.execute(older, [{"key": found[0], "then": found[1] - by} for found in rows])
+                connection.execute(older, [{"key": k, "was": was, "then": was - by} for k, was in rows])
 
 
 # --- what workers do on the telephone -------------------------------------------------------------
