@@ -69,9 +69,11 @@ class Media:
             answer = await self._webhooks.fetch(request, kept.etag if kept else "")
         except WebhookFailure as failure:
             raise TwimlError(failure.code, f"<Play>: {failure.reason}") from failure
+        sound = kept if kept is not None and answer.status == 304 else self._sound_in(url, answer)
         self._fresh_until[url] = present + self._pace.real(answer.fresh_for)
-        if kept is not None and answer.status == 304:
-            return kept
+        return sound
+
+    def _sound_in(self, url: str, answer: Answer) -> Sound:
         kind = answer.content_type.split(";")[0].strip().lower()
         if kind not in SOUND_TYPES:
             raise TwimlError(12300, f"<Play>: Content-Type {kind or 'missing'!r} is no sound")

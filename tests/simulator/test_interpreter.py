@@ -165,6 +165,20 @@ def test_a_sound_is_not_asked_for_again_while_it_is_fresh(
     assert len(customer.at("/hello.wav")) == times
 
 
+def test_what_came_in_place_of_a_sound_makes_the_last_one_no_fresher(
+    twilio: Twilio, customer: Customer
+) -> None:
+    customer.pages["/voice"] = "<Play>/hello.wav</Play>"
+    customer.pages["/hello.wav"] = Page(make_wav("mingalaba", 2), content_type="audio/wav")
+    twilio.script("human-yes")
+    played = [len(steps(twilio.talk(url=customer.url + "/voice"), "play"))]
+    customer.pages["/hello.wav"] = Page(
+        b"<html>", content_type="text/html", headers=(("Cache-Control", "max-age=604800"),)
+    )
+    played += [len(steps(twilio.talk(url=customer.url + "/voice"), "play")) for _ in range(2)]
+    assert (played, len(customer.at("/hello.wav"))) == ([1, 0, 0], 3)
+
+
 def test_a_page_in_place_of_a_sound_fails_the_document(twilio: Twilio, customer: Customer) -> None:
     customer.pages["/voice"] = "<Play>/hello.wav</Play><Say>Never reached</Say>"
     customer.pages["/hello.wav"] = Page(b"<html>", content_type="text/html")
