@@ -18,6 +18,7 @@ from bot.storage.database import Database
 from bot.storage.tables import (
     Attempt,
     Callback,
+    Client,
     Conversation,
     Leftover,
     Media,
@@ -31,6 +32,7 @@ from bot.storage.types import AnySelect, UTCDateTime
 
 _attempt = table(Attempt)
 _callback = table(Callback)
+_client = table(Client)
 _conversation = table(Conversation)
 _file = table(Media)
 _leftover = table(Leftover)
@@ -44,6 +46,8 @@ _transfer = table(Transfer)
 class Glance:
     """Whether there is anything of a kind."""
 
+    anew: bool
+    """A client whose callbacks do not all follow its new policy."""
     due: bool
     """A callback whose time has come."""
     reminders: bool
@@ -88,6 +92,7 @@ def _statement() -> AnySelect:
     leased = _is(_outbox.c.state, "leased", "sending", "unknown")
     over = (_is(_callback.c.kind, AUDIT), _is(_callback.c.state, "reached", "given_up"))
     wanted: dict[str, ColumnElement[bool]] = {
+        "anew": exists().where(_client.c.anew_after.is_not(None)),
         "due": exists().where(_is(_callback.c.state, "scheduled"), _callback.c.due_at <= now),
         "reminders": exists().where(
             _is(_callback.c.state, "scheduled"),

@@ -29,7 +29,7 @@ from bot import (
     unreadable,
     watch,
 )
-from bot.callbacks import caps, dial, reminders, rounds, settle
+from bot.callbacks import anew, caps, dial, reminders, rounds, settle
 from bot.callbacks.claim import Limits, claim_due, missed_windows, waiting_claims
 from bot.clock import wall_time
 from bot.glance import Glance, glance
@@ -67,6 +67,8 @@ def beat(service: Service) -> Iterator[Work]:
     """Take what is due now. Each step is a transaction of its own, so what was yielded is leased already."""
     now, wall = service.clock.now(), wall_time()
     seen = glance(service.database, now, wall)
+    if seen.anew:
+        _follow_policies(service, now)
     if seen.due:
         _replan(service, now)
     if seen.over:
@@ -96,6 +98,15 @@ def _watch(service: Service, now: datetime, wall: datetime) -> None:
         alerts.review(connection, service.settings, found, now, wall)
         troubles.forget(connection, now)
         unreadable.forget(connection, now)
+
+
+def _follow_policies(service: Service, now: datetime) -> None:
+    """One more audit of each client whose policy was changed: whoever changed it may have been killed meanwhile."""
+    with service.database.read() as connection:
+        clients = anew.unfinished(connection)
+    for client_id in clients:
+        with apart("follow_policy", client_id):
+            anew.go_on(service.database, client_id, now)
 
 
 def _is_to_poll(service: Service, wall: datetime) -> bool:

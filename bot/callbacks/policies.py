@@ -13,21 +13,16 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from bot.callbacks import requests, rounds, settle
-from bot.callbacks.plan import GiveUp
+from bot.callbacks import anew
 from bot.callbacks.policy import REST_OF_THE_WORLD, Mode, Policy, from_json, to_json
-from bot.callbacks.states import AUDIT, CallbackState
 from bot.errors import ConflictError, InputError
 from bot.ids import new_id
 from bot.privacy import access
 from bot.service import Service
 from bot.settings import Settings
-from bot.storage.tables import Audit, Callback, Client, CohortMember, PolicyChange, table
+from bot.storage.tables import Client, PolicyChange, table
 
 _client = table(Client)
-_audit = table(Audit)
-_callback = table(Callback)
-_member = table(CohortMember)
 _change = table(PolicyChange)
 
 NEVER_CHANGED: Final = "0"
@@ -93,7 +88,8 @@ def check_numbers(policy: Policy, settings: Settings) -> None:
 def set_for_client(
     service: Service, name: str, policy: Policy, *, by: str | None = None, over: str | None = None
 ) -> int:
-    """Keep a policy and plan anew what nobody has dialled; gives the number of callbacks planned anew.
+    """Keep a policy and plan anew what nobody has dialled (:mod:`bot.callbacks.anew`); gives the number of callbacks
+    planned anew.
 
     ``by`` is the member of staff, None the command line. ``over`` is the version that is to be replaced: raises
     :class:`ConflictError` if somebody was quicker. Raises :class:`InputError` for an unknown client, or a caller
@@ -106,7 +102,10 @@ def set_for_client(
         if over is not None and former.version != over:
             raise ConflictError("the policy was changed meanwhile")
         _keep(connection, former, policy, by, now)
-        return _plan_anew(connection, former.client_id, policy, now)
+        affected = anew.begin(connection, former.client_id, policy, now)
+    while anew.go_on(service.database, former.client_id, now):
+        pass
+    return affected
 
 
 def take_back(service: Service, name: str, *, by: str | None = None, over: str | None = None) -> Policy:
@@ -153,58 +152,6 @@ def _keep(connection: Connection, former: Held, policy: Policy, by: str | None, 
         )
     )
     access.record(connection, by, "set_policy", "client", former.client_id, now)
-
-
-def _plan_anew(connection: Connection, client_id: str, policy: Policy, now: datetime) -> int:
-    """What nobody has dialled follows the new policy; whether later rounds follow is asked anew."""
-    waiting = connection.execute(
-        select(
-            *(
-                _callback.c[name]
-                for name in ("id", "round", "preference", "country", "first_day", "last_day")
-            ),
-            _audit.c.audit_date,
-            _member.c.preference.label("registered"),
-        )
-        .join(_audit, _audit.c.id == _callback.c.audit_id)
-        .outerjoin(_member, _member.c.id == _callback.c.cohort_member_id)
-        .where(
-            _audit.c.client_id == client_id,
-            _callback.c.kind == AUDIT,
-            _callback.c.attempts == 0,
-            _callback.c.state.in_([CallbackState.SCHEDULED, CallbackState.GIVEN_UP]),
-            _callback.c.give_up_reason.is_(None) | _callback.c.give_up_reason.in_(_MAY_COME_BACK),
-        )
-    ).all()
-    for row in waiting:
-        found = policy.round(row.round)
-        this = update(_callback).where(_callback.c.id == row.id)
-        if found is None:
-            connection.execute(
-                this.values(
-                    state=CallbackState.GIVEN_UP,
-                    give_up_reason=rounds.NO_ROUND,
-                    due_at=None,
-                    window_end=None,
-                    updated_at=now,
-                )
-            )
-            continue
-        own_wish = requests.is_own_wish(row)
-        first_day, last_day = requests.days_under(found, row.audit_date, row, own_wish=own_wish)
-        connection.execute(this.values(first_day=first_day, last_day=last_day))
-        settle.schedule(connection, row.id, now)
-    rounds.look_again(connection, client_id, policy, now)
-    return len(waiting)
-
-
-_MAY_COME_BACK: Final = (*rounds.NOT_REACHED, GiveUp.NOT_IN_SAMPLE, rounds.NO_ROUND)
-"""Reasons that another policy may take away. A worker's own word is not among them."""
-
-
-def may_come_back(reason: str | None) -> bool:
-    """Whether a callback that was given up for a reason, and that nobody dialled, follows a new policy."""
-    return reason is None or reason in _MAY_COME_BACK
 
 
 def _unknown(connection: Connection, name: str) -> InputError:

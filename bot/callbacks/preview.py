@@ -19,8 +19,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from bot.callbacks import caps, reminders, requests, rounds
+from bot.callbacks.anew import may_come_back
 from bot.callbacks.plan import GiveUp, Planned, Request, Verdict, plan
-from bot.callbacks.policies import may_come_back
 from bot.callbacks.policy import LAST_POSSIBLE_DAY, MOST_ROUNDS, Policy, from_json
 from bot.callbacks.preference import repeated
 from bot.callbacks.states import AUDIT, CallbackState

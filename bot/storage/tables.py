@@ -59,6 +59,8 @@ class Client(Row, table=True):
     """The same number as in the policy, where a clock finds it without reading every policy."""
     mode: str | None = Field(default=None, max_length=16)
     """Who calls, if the policy says that it is not the system alone; likewise for the clock."""
+    anew_after: str | None = Field(default=None, max_length=ID)
+    """The last audit whose callbacks follow a new policy already; NULL if all do."""
     created_at: datetime = _at()
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import datetime
+from typing import Any
 
-from bot.callbacks import policies
+import pytest
+from sqlalchemy import event
+
+from bot.callbacks import anew, policies
+from bot.callbacks.claim import Limits, claim_due
 from bot.callbacks.policy import Policy
+from bot.clock import wall_time
 from bot.errors import InputError
-from tests.journeys.world import Worker, World
+from bot.storage.database import Database
+from tests.journeys.world import Worker, World, Worlds
+
+LATER_DAYS = Policy(first_call_day=8, last_call_day=9)
 
 
 def test_without_a_policy_the_careful_defaults_hold(sqlite_world: World) -> None:
@@ -19,7 +28,7 @@ def test_without_a_policy_the_careful_defaults_hold(sqlite_world: World) -> None
 def test_a_new_policy_moves_callbacks_that_nobody_dialled(world: World) -> None:
     world.interviewed(Worker())
     before = world.callback()
-    assert policies.set_for_client(world.service, "Brand A", Policy(first_call_day=8, last_call_day=9)) == 1
+    assert policies.set_for_client(world.service, "Brand A", LATER_DAYS) == 1
     after = world.callback()
     assert before["due_at"] < after["due_at"]
     assert after["due_at"].startswith("2026-03-05")
@@ -31,7 +40,7 @@ def test_a_dialled_callback_stays_where_it_is(sqlite_world: World) -> None:
     world.at("2026-03-02T18:01:00+07:00")
     world.rest()
     before = world.callback()
-    assert policies.set_for_client(world.service, "Brand A", Policy(first_call_day=8, last_call_day=9)) == 0
+    assert policies.set_for_client(world.service, "Brand A", LATER_DAYS) == 0
     assert world.callback() == before
 
 
@@ -47,9 +56,68 @@ def test_another_clients_callbacks_are_left_alone(sqlite_world: World) -> None:
     world = sqlite_world
     world.interviewed(Worker())
     world.interviewed(Worker(number="+6281200000002"), client="Brand B")
-    policies.set_for_client(world.service, "Brand B", Policy(first_call_day=8, last_call_day=9))
+    policies.set_for_client(world.service, "Brand B", LATER_DAYS)
     first, second = world.callbacks()
     assert first["due_at"] < second["due_at"]
+
+
+def two_audits(world: World) -> None:
+    world.interviewed(Worker())
+    world.interviewed(Worker(number="+6281200000002"), ref="A-2")
+
+
+def test_others_write_between_two_audits_that_follow_a_new_policy(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = sqlite_world
+    two_audits(world)
+    go_on, states = anew.go_on, list[list[str]]()
+
+    def one_more(database: Database, client_id: str, now: datetime) -> bool:
+        left = go_on(database, client_id, now)
+        with database.write():
+            states.append([row["due_at"][:10] for row in world.callbacks()])
+        return left
+
+    monkeypatch.setattr(anew, "go_on", one_more)
+    assert policies.set_for_client(world.service, "Brand A", LATER_DAYS) == 2
+    old, new = "2026-03-02", "2026-03-05"
+    assert states == [[new, old], [new, new], [new, new]]
+
+
+def test_the_clock_goes_on_where_a_change_of_policy_was_broken_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_audits(world)
+    with monkeypatch.context() as killed:
+        killed.setattr(anew, "go_on", lambda *_: False)
+        policies.set_for_client(world.service, "Brand A", LATER_DAYS)
+    assert {row["due_at"][:10] for row in world.callbacks()} == {"2026-03-02"}
+    for _ in range(3):
+        world.beat()
+    assert {row["due_at"][:10] for row in world.callbacks()} == {"2026-03-05"}
+    with world.service.database.read() as connection:
+        assert anew.unfinished(connection) == []
+
+
+def test_nobody_dials_a_callback_while_it_follows_a_new_policy(worlds: Worlds, postgres_url: str) -> None:
+    world = worlds(postgres_url)
+    world.interviewed(Worker())
+    world.at("2026-03-02T18:01:00+07:00")
+    claimed, met = list[str](), list[str]()
+
+    def meet(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool) -> None:
+        if "FOR UPDATE OF callback" in statement and not met:
+            met.append(statement)
+            limits = Limits(10, 10, ("voice",))
+            claimed.extend(claim_due(world.service.database, world.clock.now(), wall_time(), limits))
+
+    event.listen(world.service.database.engine, "after_cursor_execute", meet)
+    policies.set_for_client(world.service, "Brand A", LATER_DAYS)
+    event.remove(world.service.database.engine, "after_cursor_execute", meet)
+    assert met
+    assert not claimed
+    assert world.callback()["due_at"].startswith("2026-03-05")
 
 
 def test_an_unknown_client_is_told_with_a_suggestion(sqlite_world: World) -> None:

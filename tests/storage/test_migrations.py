@@ -69,16 +69,22 @@ def test_the_code_of_the_schema_before_can_go_on_after_each_migration(tmp_path: 
         database.dispose()
 
 
+def back_to(database: Database, revision: str) -> None:
+    """Take back every migration after one."""
+    with database.engine.connect() as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+        connection.commit()
+
+
 def test_a_led_call_that_nobody_picked_up_stands_in_the_way_of_no_downgrade(database: Database) -> None:
     now = wall_time()
     with database.write() as connection:
         rung = {"id": new_id(), "callback_id": new_id(), "language": "en", "state": "ended", "ring": 1}
         connection.execute(insert(table(Transfer)).values(**rung, lease_until=now, waiting_since=now))
-    with database.engine.connect() as connection:
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
-        connection.commit()
+    back_to(database, "0003")
+    with database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM transfer")).scalar() == 0
     database.upgrade()
     database.check_schema()
@@ -89,6 +95,7 @@ def test_an_index_that_a_killed_upgrade_left_broken_is_made_again(postgres_url: 
     broken = text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('cases_open')")
     valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('cases_open')")
     try:
+        back_to(database, "0005")
         with database.write() as connection:
             connection.execute(broken)
             connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
@@ -105,6 +112,7 @@ def test_writers_go_on_while_an_upgrade_makes_an_index(postgres_url: str) -> Non
     # second writer, and that one has no time to wait.
     database = open_database(postgres_url)
     try:
+        back_to(database, "0005")
         with database.write() as connection:
             connection.execute(text("DROP INDEX cases_open"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
