@@ -22,7 +22,7 @@ from bot.storage.types import AnySelect
 _pace = table(Pace)
 
 CALLS = "calls"
-"""The bucket of the telephone; those of texts have the names of their channels."""
+"""The bucket of the telephone, from which callbacks are claimed; those of texts have the names of their channels."""
 STARTS = "starts"
 """The bucket in which every call, to a worker or to an agent, books the moment at which it starts."""
 TURN_WITHIN = timedelta(seconds=3)
@@ -74,6 +74,11 @@ def use(connection: Connection, room: Room, number: int) -> None:
     if number:
         later = room.since + timedelta(seconds=number / room.per_second)
         connection.execute(_USE, {"next_at": later, "bucket": room.name})
+
+
+def take(connection: Connection, name: str, per_second: float, wall: datetime) -> None:
+    """One was started that asked for no room: there is room for one less."""
+    use(connection, room(connection, name, per_second, wall), 1)
 
 
 def book(

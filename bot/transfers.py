@@ -375,7 +375,7 @@ def turn(
     connection: Connection, transfer_id: str, per_second: float, wall: Callable[[], datetime] = wall_time
 ) -> datetime | None:
     """When the agent of a transfer may be rung (wall time): calls to agents take their turn among all that the
-    account starts (:data:`bot.pace.STARTS`, which was made), at the provider's pace.
+    account starts, at the provider's pace. The buckets STARTS and CALLS of :mod:`bot.pace` must have been made.
 
     None: the turn comes too late to be waited for. The ring is handed out again then.
     """
@@ -384,6 +384,8 @@ def turn(
         return wall()
     start, booked = pace.book(connection, pace.STARTS, per_second, pace.TURN_WITHIN, wall)
     if booked:
+        # No more callbacks may be claimed than can start beside this ring: callers would wait behind them for agents.
+        pace.take(connection, pace.CALLS, per_second, wall())
         return start
     _move(connection, transfer_id, _S.MATCHED, (_S.MATCHED,), row.ring, lease_until=start)
     return None

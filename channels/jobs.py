@@ -248,7 +248,8 @@ def switchboard() -> Switchboard:
 
 def ring_agent(*transfer_ids: str) -> None:
     """Ring the agents who are reserved for callers."""
-    pace.make(service().database, pace.STARTS, wall_time())
+    for bucket in (pace.STARTS, pace.CALLS):
+        pace.make(service().database, bucket, wall_time())
     _each(transfer_ids, _ring_agent)
 
 

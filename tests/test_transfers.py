@@ -218,7 +218,8 @@ def test_rings_take_their_turn_in_the_pace_of_all_calls(hall: Hall) -> None:
         hall.agent("en")
         hall.caller()
     rings, wall = hall.match(), wall_time()
-    pace.make(hall.database, pace.STARTS, wall)
+    for bucket in (pace.STARTS, pace.CALLS):
+        pace.make(hall.database, bucket, wall)
     turns = []
     for transfer_id in rings:
         with hall.database.write() as connection:
@@ -227,6 +228,23 @@ def test_rings_take_their_turn_in_the_pace_of_all_calls(hall: Hall) -> None:
     with hall.database.read() as connection:
         last = connection.execute(select(_transfer).where(_transfer.c.id == rings[-1])).one()
     assert (last.state, last.lease_until) == ("matched", wall + timedelta(seconds=4)), "handed out again then"
+
+
+def test_a_ring_takes_its_place_from_the_callbacks_that_are_claimed(hall: Hall) -> None:
+    hall.agent("en")
+    hall.caller()
+    (transfer_id,), wall = hall.match(), wall_time()
+    for bucket in (pace.STARTS, pace.CALLS):
+        pace.make(hall.database, bucket, wall)
+    room = []
+    for seconds in (0, 1):
+        with hall.database.write() as connection:
+            room.append(pace.room(connection, pace.CALLS, 1, wall + timedelta(seconds=seconds)).count)
+            transfers.turn(connection, transfer_id, 1, lambda: wall)
+            room.append(pace.room(connection, pace.CALLS, 1, wall + timedelta(seconds=seconds)).count)
+    assert room == [1, 0, 1, 0], (
+        "else more is claimed than can start, and callers wait behind it for their agents"
+    )
 
 
 def test_the_place_in_the_line_counts_those_whom_the_same_agents_could_take(hall: Hall) -> None:
