@@ -56,6 +56,8 @@ SILENCE_ENDS_RECORDING = 5
 _SCHEDULING_SLACK = timedelta(seconds=5)
 _TURN = "\ue000"
 """Stands in a document for the turn that it is sent in: a character that no text of ours and no address has."""
+_LONGEST_TAG = 35
+"""Characters of a language tag (RFC 5646, section 4.4.1)."""
 _MOST_DOCUMENTS = 4096
 """Documents that are kept: of some 130 questions in 22 languages. One has 1 to 2 kB."""
 
@@ -147,6 +149,12 @@ class Voice:
             seconds=_number(form.get("CallDuration")),
             answered_by=form.get("AnsweredBy", "")[:32] or None,
         )
+
+    def goes_on(self, request: Request) -> bool:
+        """Whether a call was not over when a request about it was sent. Twilio asks for the next document after a
+        ``<Dial>`` also when the caller has hung up."""
+        status = _STATUSES.get(request.form.get("CallStatus", ""))
+        return status is None or not status.terminal
 
     def answered_by(self, request: Request) -> str | None:
         """What answering-machine detection heard, in the first request of a call that we placed."""
@@ -312,15 +320,17 @@ class Recordings:
 
     def __init__(self, locales: Path) -> None:
         self._locales = locales
-        self._names: dict[str, frozenset[str]] = {}
+        self._names: dict[Path, frozenset[str]] = {}
 
     def has(self, language: str, name: str) -> bool:
-        """Whether there is a recording; the folder of a language is listed once."""
-        names = self._names.get(language)
+        """Whether there is a recording; a folder is listed once. Of a language without one nothing is kept, because
+        anybody can ask for any."""
+        folder = self._folder(language)
+        names = self._names.get(folder)
         if names is None:
-            folder = self._folder(language)
-            names = frozenset(path.stem for path in folder.glob("*.wav")) if folder.is_dir() else frozenset()
-            self._names[language] = names
+            if not folder.is_dir():
+                return False
+            names = self._names[folder] = frozenset(path.stem for path in folder.glob("*.wav"))
         return name in names
 
     def path(self, language: str, name: str) -> Path:
@@ -328,8 +338,8 @@ class Recordings:
         return (self._folder(language) / f"{name}.wav").resolve()
 
     def _folder(self, language: str) -> Path:
-        # Only letters and hyphens: the language comes out of an address.
-        safe = "".join(c for c in language if c.isalpha() or c == "-")
+        # Only some letters and hyphens: the language comes out of an address.
+        safe = "".join(c for c in language[:_LONGEST_TAG] if c.isalpha() or c == "-")
         return self._locales / safe.replace("-", "_") / "audio"
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from bot.storage import tables
 from channels.base import MAX_BODY_BYTES
+from channels.voice import Recordings
 from tests.journeys.world import BEGIN, CALLER, HOTLINE, Worker, World, said_in
 
 SENDER = "+6281200000009"
@@ -214,10 +215,22 @@ def test_any_keys_in_a_call_are_answered(sqlite_world: World, turns: list[dict[s
         "/channels/voice/audio/..%2f..%2fbot/x.wav",
         "/channels/voice/audio/my/none.wav",
         "/channels/voice/audio/xx/none.wav",
+        f"/channels/voice/audio/{'x' * 300}/none.wav",
+        f"/channels/voice/audio/en/{'x' * 300}.wav",
     ],
+    ids=["up from a name", "up from a language", "none in Burmese", "no language", "long", "long name"],
 )
 def test_no_other_file_is_given_out_as_a_recording(sqlite_world: World, path: str) -> None:
     assert requests.get(sqlite_world.url + path, timeout=10).status_code == 404
+
+
+def test_asking_for_recordings_of_any_language_fills_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "en" / "audio").mkdir(parents=True)
+    (tmp_path / "en" / "audio" / "known.wav").touch()
+    recordings = Recordings(tmp_path)
+    asked = [f"en{'1' * length}" for length in range(20)] + [f"x{'y' * length}" for length in range(20)]
+    assert sum(recordings.has(language, "known") for language in asked) == 20
+    assert len(recordings._names) == 1
 
 
 # --- the database is away ------------------------------------------------------------------------------
