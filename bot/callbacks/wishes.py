@@ -187,9 +187,19 @@ def typed(text: str, vocabularies: Iterable[Vocabulary], now: datetime, country:
     Raises :class:`PreferenceError` for what is neither, and for a time that is over or too far ahead (``bad_date``).
     """
     found = understand_in_any(text, vocabularies, now, country) or _parsed(text)
-    if not said(found, now, country, "en"):
+    if not said(found, now, country, "en") or any(_is_over(each, now) for each in found.alternatives):
         raise PreferenceError("The time lies in the past, or too far ahead.", code="bad_date")
     return found
+
+
+def _is_over(alternative: Alternative, now: datetime) -> bool:
+    """Whether a time of one day lies behind, also where its hour would come again on later days: a slip of the pen."""
+    if isinstance(alternative, Recurring):
+        return False
+    if alternative.day != now.date():
+        return alternative.day < now.date()
+    hours = windows(Preference((alternative,)), alternative.day, _zone_of(now), "")
+    return all(window.end <= now for window in hours)
 
 
 def _parsed(text: str) -> Preference:
@@ -471,9 +481,7 @@ def _on_date(day: date, parts: list[Part], now: datetime) -> list[Alternative]:
 def said(preference: Preference, now: datetime, country: str, language: str) -> str:
     """The first day on which a preference holds after ``now`` (aware, in the worker's zone), and its hours:
     "Sun, Mar 22, 20:00–21:00" as her language writes a date. Empty if there is none within four weeks."""
-    zone = now.tzinfo
-    if not isinstance(zone, ZoneInfo):
-        raise ValueError("the worker's zone must be known by its name")
+    zone = _zone_of(now)
     for ahead in range(28):
         day = now.date() + timedelta(days=ahead)
         open_ones = [each for each in windows(preference, day, zone, country) if each.end > now]
@@ -481,6 +489,12 @@ def said(preference: Preference, now: datetime, country: str, language: str) -> 
             hours = [f"{_hour(each.start, zone)}–{_hour(each.end, zone)}" for each in open_ones]
             return ", ".join((_day(day, language), *hours))
     return ""
+
+
+def _zone_of(now: datetime) -> ZoneInfo:
+    if not isinstance(now.tzinfo, ZoneInfo):
+        raise ValueError("the worker's zone must be known by its name")
+    return now.tzinfo
 
 
 def moment(instant: datetime, zone: ZoneInfo, language: str) -> str:

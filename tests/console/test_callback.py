@@ -118,6 +118,9 @@ REFUSED = {
     "some day": "That was not understood.",
     "": "That was not understood.",
     "2026-02-01 evening": "in the past",
+    "2026-02-01 18:30": "in the past",
+    "2026-02-01 after 18:30": "in the past",
+    "weekend; 0001-01-01 00:00": "in the past",
     "2026-06-01 10:00": "too far ahead",
 }
 
