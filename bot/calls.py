@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, case, literal, null, or_, select, update
 
 from bot import (
     arrivals,
@@ -41,12 +42,16 @@ from bot.intake import HANG_UP, HOTLINE
 from bot.messages import Channel, Expects, HangUp, Inbound, Input, Keys, Prompt, Recording, Transferred
 from bot.safety import CALLBACK, MISSED, PassWords
 from bot.service import Service
-from bot.steps import Door, Place, Turn
+from bot.steps import INVITE, Door, Place, Turn
 from bot.storage.tables import Conversation, table
-from bot.storage.types import AnyRow
+from bot.storage.types import AnyRow, UTCDateTime
 from bot.transfers import TransferOutcome
 
 _conversation = table(Conversation)
+
+WHO_LEFT: Final = "who_left"
+"""The timer of a call that came out of a talk with an agent: the provider is asked who left it first, because the
+report that it was she, by the sign of danger, may be lost."""
 
 
 def begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | None) -> str:
@@ -58,12 +63,15 @@ def begin(service: Service, door: Door, inbound: Inbound, attempt_id: str | None
     return steps.retrying(lambda: _begin(service, door, inbound, attempt_id))
 
 
-def take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
+def take_turn(
+    service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int, *, goes_on: bool = True
+) -> str:
     """What was keyed, said or left out in one turn of a call: the next document.
 
-    A repeated turn gives the document that it got before; a turn out of order gives the latest one.
+    A repeated turn gives the document that it got before; a turn out of order gives the latest one. ``goes_on`` says
+    that her call was not over when this was sent.
     """
-    return steps.retrying(lambda: _take_turn(service, door, inbound, conversation_id, turn))
+    return steps.retrying(lambda: _take_turn(service, door, inbound, conversation_id, turn, goes_on=goes_on))
 
 
 def latest_document(service: Service, call_id: str) -> str | None:
@@ -111,6 +119,23 @@ def danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str)
     ``call_id`` is the call that left; nothing happens if it is not the worker's. Safe to repeat.
     """
     steps.retrying(lambda: _danger_in_talk(service, door, transfer_id, call_id))
+
+
+def know_who_left(service: Service, conversation_id: str) -> None:
+    """The provider has said who left a talk first: it is not asked again. Safe to repeat."""
+    now = service.clock.now()
+    invited = and_(_conversation.c.state == "ended", _conversation.c.invited)
+    with service.database.write() as connection:
+        connection.execute(
+            update(_conversation)
+            .where(_conversation.c.id == conversation_id, _conversation.c.timer_kind == WHO_LEFT)
+            .values(
+                # Who asked to be written to waited for this.
+                timer_at=case((invited, literal(now, UTCDateTime())), else_=null()),
+                timer_kind=case((invited, literal(INVITE)), else_=null()),
+                timer_lease=None,
+            )
+        )
 
 
 def keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:
@@ -246,62 +271,98 @@ def _hotline_facts(spoken: str | None, country: str | None, trigger: str = "call
     return facts | ({"country": country} if country else {})
 
 
-def _take_turn(service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int) -> str:
+def _take_turn(
+    service: Service, door: Door, inbound: Inbound, conversation_id: str, turn: int, *, goes_on: bool
+) -> str:
     now = service.clock.now()
     with service.database.write() as connection:
-        row = steps.load_turn(connection, conversation_id, inbound)
-        call_id = _call_id(inbound)
-        if row is None:
-            raise NotFound("a turn of a call that is not known")
-        document = transcript.document_of(service.sealer, row)
-        if document is not None:
-            # Also of a conversation that has left this call since, for another one.
-            return document
-        if row.call_id != call_id:
-            raise NotFound("a turn of a call that is not known")
-        if _is_over_beside(connection, row, inbound.input):
-            return _farewell(connection, service, door, row)
-        if row.state != "open" or turn != row.turn + 1:
-            if isinstance(inbound.input, Recording):
-                media.expect_recording(connection, conversation_id, inbound.input.ref, now)
-            return (
-                transcript.document(connection, service.sealer, inbound.channel, f"{call_id}:{row.turn}")
-                or ""
-            )
-        standing, session = steps.open_session(service, row, inbound.sender)
-        check = safety.pass_words_of(connection, service.sealer, row, now)
-        here = moving.There(
-            Channel.VOICE, row.address_id, inbound.line, inbound.sender, call_id=call_id, turn=turn
-        )
-        taken = arrivals.in_call(connection, service, door, inbound, here, row, session, now)
-        if isinstance(taken, str):
-            return taken
-        inbound = taken
-        context = line.context(connection, service, door, now, check)
-        given = line.confirmed(connection, conversation_id, inbound.input)
-        if asker.is_led(session):
-            beside = _beside_agent(connection, service, door, row, session, given, now)
-            if isinstance(beside, str):
-                return beside
-            session, ask = beside
-            sprint = steps.run(lambda: ask(session, given, context))
-        else:
-            sprint = steps.run(lambda: engine.resume(session, given, context))
-        wait = _to_agent(service, door, row, sprint, turn)
-        step = Turn(inbound, row.version, number=turn, call_id=call_id, check=check, document=wait)
-        if moving.goes_on(sprint):
-            return moving.go_on(connection, service, door, row, standing, sprint, now, step)
-        document = steps.write(connection, service, door, standing, sprint, now, step)
-        line.follow(connection, service, session, sprint, given, conversation_id)
-        if sprint.ended:
-            moving.put_back(connection, conversation_id)
+        document = _document_for(connection, service, door, inbound, conversation_id, turn, now)
+        if goes_on and inbound.input is Transferred.TALKED:
+            _ask_who_left(connection, conversation_id, now)
         return document
 
 
-def _is_over_beside(connection: Connection, row: AnyRow, given: Input) -> bool:
-    """Whether a conference is over whose conversation has ended before: by the agent who led it, or by the worker's
-    sign of danger."""
-    if row.state == "open" or not isinstance(given, Transferred):
+def _ask_who_left(connection: Connection, conversation_id: str, now: datetime) -> None:
+    if not transfers.has_talked(connection, conversation_id):
+        return
+    connection.execute(
+        update(_conversation)
+        .where(
+            _conversation.c.id == conversation_id,
+            or_(_conversation.c.outcome.is_(None), _conversation.c.outcome != Outcome.UNSAFE),
+        )
+        .values(timer_at=now, timer_kind=WHO_LEFT, timer_lease=None)
+    )
+
+
+def _document_for(
+    connection: Connection,
+    service: Service,
+    door: Door,
+    inbound: Inbound,
+    conversation_id: str,
+    turn: int,
+    now: datetime,
+) -> str:
+    row = steps.load_turn(connection, conversation_id, inbound)
+    call_id = _call_id(inbound)
+    if row is None:
+        raise NotFound("a turn of a call that is not known")
+    document = transcript.document_of(service.sealer, row)
+    if document is not None:
+        # Also of a conversation that has left this call since, for another one.
+        return document
+    if row.call_id != call_id:
+        raise NotFound("a turn of a call that is not known")
+    if row.state != "open" or turn != row.turn + 1:
+        return _out_of_order(connection, service, door, row, inbound, turn)
+    standing, session = steps.open_session(service, row, inbound.sender)
+    check = safety.pass_words_of(connection, service.sealer, row, now)
+    here = moving.There(
+        Channel.VOICE, row.address_id, inbound.line, inbound.sender, call_id=call_id, turn=turn
+    )
+    taken = arrivals.in_call(connection, service, door, inbound, here, row, session, now)
+    if isinstance(taken, str):
+        return taken
+    inbound = taken
+    context = line.context(connection, service, door, now, check)
+    given = line.confirmed(connection, conversation_id, inbound.input)
+    if asker.is_led(session):
+        beside = _beside_agent(connection, service, door, row, session, given, now)
+        if isinstance(beside, str):
+            return beside
+        session, ask = beside
+        sprint = steps.run(lambda: ask(session, given, context))
+    else:
+        sprint = steps.run(lambda: engine.resume(session, given, context))
+    wait = _to_agent(service, door, row, sprint, turn)
+    step = Turn(inbound, row.version, number=turn, call_id=call_id, check=check, document=wait)
+    if moving.goes_on(sprint):
+        return moving.go_on(connection, service, door, row, standing, sprint, now, step)
+    document = steps.write(connection, service, door, standing, sprint, now, step)
+    line.follow(connection, service, session, sprint, given, conversation_id)
+    if sprint.ended:
+        moving.put_back(connection, conversation_id)
+    return document
+
+
+def _out_of_order(
+    connection: Connection, service: Service, door: Door, row: AnyRow, inbound: Inbound, turn: int
+) -> str:
+    """What a call hears in a turn that the flow does not take: what it heard last, or a farewell where the conversation
+    has ended beside it."""
+    if isinstance(inbound.input, Recording):
+        media.expect_recording(connection, row.conversation_id, inbound.input.ref, service.clock.now())
+    if turn > row.turn and _is_over_beside(connection, row):
+        return _farewell(connection, service, door, row)
+    last = f"{row.call_id}:{row.turn}"
+    return transcript.document(connection, service.sealer, inbound.channel, last) or ""
+
+
+def _is_over_beside(connection: Connection, row: AnyRow) -> bool:
+    """Whether the conversation of a call has ended beside it: by the agent who led it, or by the worker's sign of danger
+    in a talk."""
+    if row.state == "open":
         return False
     led = leads.of_conversation(connection, row.conversation_id) is not None
     return led or transfers.has_talked(connection, row.conversation_id)
@@ -383,14 +444,27 @@ def _danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str
         if row is None:
             return
         if row.state != "open":
-            # The turn that follows her leaving was quicker, and ended the conversation.
-            talks.danger(connection, row.conversation_id, now)
+            _danger_after_all(connection, row, now)
             return
         standing, session = steps.open_session(service, row, None)
         context = steps.context(service, door, now)
         sprint = steps.run(lambda: asker.conclude(session, Outcome.UNSAFE, context))
         steps.write(connection, service, door, standing, sprint, now, Turn(None, row.version))
         transfers.leave_line(connection, row.conversation_id, TransferOutcome.TALKED, now, wall_time())
+
+
+def _danger_after_all(connection: Connection, row: AnyRow, now: datetime) -> None:
+    """The sign is heard of when its conversation has ended: the turn that follows her leaving was quicker, or her agent
+    has said how the talk ended. What she is to be spared does not depend on that."""
+    talks.danger(connection, row.conversation_id, now)
+    connection.execute(
+        update(_conversation)
+        .where(_conversation.c.id == row.conversation_id)
+        # Who asked to be written to is not: it may be read by whoever she is in danger from.
+        .values(outcome=Outcome.UNSAFE, timer_at=None, timer_kind=None)
+    )
+    if row.attempt_id is not None:
+        settle.was_unsafe(connection, row.attempt_id, now)
 
 
 def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, recording: Recording) -> None:

@@ -225,7 +225,10 @@ def has_talked(connection: Connection, conversation_id: str) -> bool:
 
 
 def talk_of(connection: Connection, transfer_id: str, call_id: str) -> str | None:
-    """The conversation of a caller who was joined with an agent in this transfer; None for any other call."""
+    """The conversation of a caller who was joined with an agent in this transfer; None for any other call.
+
+    The transfer is locked, before anything of an attempt is: in that order every report of a call takes them.
+    """
     return connection.execute(
         select(_conversation.c.id)
         .join(_transfer, _transfer.c.conversation_id == _conversation.c.id)
@@ -234,7 +237,21 @@ def talk_of(connection: Connection, transfer_id: str, call_id: str) -> str | Non
             _transfer.c.answered_at.is_not(None),
             _conversation.c.call_id == call_id,
         )
+        .with_for_update(of=_transfer)
     ).scalar_one_or_none()
+
+
+def last_talk(connection: Connection, conversation_id: str) -> Legs | None:
+    """The two calls of the last talk of a conversation, whatever became of it; None if nobody was joined with her."""
+    newest = (
+        select(_transfer.c.id)
+        .where(_transfer.c.conversation_id == conversation_id, _transfer.c.answered_at.is_not(None))
+        .order_by(_transfer.c.id.desc())
+        .limit(1)
+    )
+    transfer_id = connection.execute(newest).scalar_one_or_none()
+    row = _legs(connection, transfer_id) if transfer_id is not None else None
+    return _legs_of(row) if row is not None else None
 
 
 def position(connection: Connection, row: AnyRow, wall: datetime) -> int:

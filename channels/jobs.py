@@ -381,6 +381,9 @@ def _wake(conversation_id: str) -> None:
     if row.timer_kind == ways.ASTRAY:
         moving.fall_back(heart, doors(), conversation_id)
         return
+    if row.timer_kind == calls.WHO_LEFT:
+        talks.ask_who_left(heart, switchboard(), voice(), conversation_id)
+        return
     if row.timer_kind == HANG_UP:
         calls.hang_up(heart, voice(), conversation_id)
         return

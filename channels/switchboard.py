@@ -178,6 +178,23 @@ class Switchboard:
 
     # --- what Twilio is asked to do ------------------------------------------------------------
 
+    def is_left_by(self, transfer_id: str, ring: int, call_id: str) -> bool | None:
+        """Whether a conference ended because this call left it, before the other did; None while it goes on. Raises
+        :class:`bot.errors.SendError`.
+
+        See https://www.twilio.com/docs/voice/api/conference-resource. A conference that Twilio does not know was left by
+        nobody.
+        """
+        try:
+            found = client_of(self._settings).conferences.list(
+                friendly_name=room_name(transfer_id, ring), limit=20
+            )
+        except Exception as error:
+            raise_failure(error)
+        if any(each.call_sid_ending_conference == call_id for each in found):
+            return True
+        return None if any(str(each.status) != "completed" for each in found) else False
+
     def ring(self, order: RingOrder) -> Receipt:
         """Ring an agent's telephone from our own number. Raises :class:`bot.errors.SendError`; a time-out may
         have rung it."""

@@ -93,6 +93,21 @@ def look_after(heart: Service, voice: Voice, transfer_id: str) -> None:
             transfers.keep_talking(connection, transfer_id, wall)
 
 
+def ask_who_left(heart: Service, board: Switchboard, voice: Voice, conversation_id: str) -> None:
+    """A worker's call came out of a talk with an agent and went on: was it she who left, by the sign of danger? The
+    provider may have told us so already; what it told may be lost."""
+    with heart.database.read() as connection:
+        talk = transfers.last_talk(connection, conversation_id)
+    if talk is not None:
+        by_her = board.is_left_by(talk.transfer_id, talk.ring, talk.caller_call_id)
+        if by_her is None:
+            # Asked again when the lease of the timer is over.
+            return
+        if by_her:
+            calls.danger_in_talk(heart, voice, talk.transfer_id, talk.caller_call_id)
+    calls.know_who_left(heart, conversation_id)
+
+
 def _is_over(voice: Voice, call_id: str) -> bool:
     report = voice.call_status(call_id)
     return report is None or report.status.terminal

@@ -268,7 +268,9 @@ def _turn(service: Service, voice: Voice, conversation_id: str) -> Response:
     if beside is not None:
         calls.keep_recording(service, inbound, conversation_id, beside)
     try:
-        document = calls.take_turn(service, voice, inbound, conversation_id, number)
+        document = calls.take_turn(
+            service, voice, inbound, conversation_id, number, goes_on=voice.goes_on(request)
+        )
     except EngineError:
         goodbye = calls.break_off(service, inbound, conversation_id)
         document = voice.render(goodbye, Place(conversation_id, 0, ended=True))[0].text

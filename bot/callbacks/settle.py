@@ -1,7 +1,7 @@
 """What becomes of a callback: plan it, follow its attempts, settle them, and plan again or give up.
 
 Every function works inside the caller's transaction. A settled attempt never changes again, so
-repeated and late reports do nothing.
+repeated and late reports do nothing; only the sign of danger is heard at any time (:func:`was_unsafe`).
 """
 
 from __future__ import annotations
@@ -380,6 +380,35 @@ def settle(
         caps.give_back(connection, settled.callback_id, settled.counted_on)
     _after(connection, settled.callback_id, attempt_id, disposition, now, preference)
     return True
+
+
+def was_unsafe(connection: Connection, attempt_id: str, now: datetime) -> None:
+    """It turns out that a worker gave the sign of danger in the talk of an attempt, however that was settled: nobody calls
+    her again, and she does not count as reached. Safe to repeat.
+
+    Sums that were made before (:mod:`bot.folding`) keep how the attempt came out then; the callback counts under both
+    ends. One that is being dialled at this moment is held back by the stop.
+    """
+    if settle(connection, attempt_id, Disposition.UNSAFE, now):
+        return
+    talked = connection.execute(
+        update(_attempt)
+        .where(_attempt.c.id == attempt_id, _attempt.c.disposition != Disposition.UNSAFE)
+        .values(disposition=Disposition.UNSAFE)
+        .returning(_attempt.c.callback_id)
+    ).scalar_one_or_none()
+    if talked is not None:
+        connection.execute(
+            update(_callback)
+            .where(_callback.c.id == talked, _callback.c.state != CallbackState.DIALLING)
+            .values(
+                state=CallbackState.UNSAFE,
+                due_at=None,
+                window_end=None,
+                give_up_reason=None,
+                updated_at=now,
+            )
+        )
 
 
 def _after(

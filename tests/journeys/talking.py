@@ -68,11 +68,11 @@ VOICEMAIL = {"answer": "machine", "then": "silent", "hangs_up_after": 120}
 SAFE = {"keys": "1"}
 
 
-def line_flows(folder: Path) -> Library:
-    """The real flows, with the small one in place of the hotline's."""
+def line_flows(folder: Path, after: str = "goodbye") -> Library:
+    """The real flows, with the small one in place of the hotline's; its step ``after`` follows a talk."""
     flows = folder / "line_flows"
     shutil.copytree(ROOT / "flows", flows)
-    (flows / "hotline.yaml").write_text(FLOW, encoding="utf-8")
+    (flows / "hotline.yaml").write_text(FLOW.replace("talked: goodbye", f"talked: {after}"), encoding="utf-8")
     return Library.open(flows)
 
 
