@@ -62,7 +62,10 @@ def go_on(database: Database, client_id: str, now: datetime) -> bool:
     """Plan the callbacks of one more audit; False if none is left. Whoever else does it at once takes another audit."""
     with database.write() as connection:
         row = connection.execute(
-            select(_client.c.policy, _client.c.anew_after).where(_client.c.id == client_id).with_for_update()
+            # Whoever claims its callbacks may write rows that refer to the client meanwhile, as of a new day.
+            select(_client.c.policy, _client.c.anew_after)
+            .where(_client.c.id == client_id)
+            .with_for_update(key_share=True)
         ).one()
         if row.anew_after is None:
             return False

@@ -131,7 +131,7 @@ def former(connection: Connection, name: str) -> Policy | None:
 def _locked(connection: Connection, name: str) -> Held:
     """As :func:`held`; nobody else changes it until the transaction ends."""
     mine = (_client.c.name == name) | (_client.c.id == name)
-    connection.execute(select(_client.c.id).where(mine).with_for_update())
+    connection.execute(select(_client.c.id).where(mine).with_for_update(key_share=True))
     return held(connection, name)
 
 

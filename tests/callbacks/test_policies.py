@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from bot.callbacks import anew, policies
 from bot.callbacks.claim import Limits, claim_due
@@ -118,6 +121,44 @@ def test_nobody_dials_a_callback_while_it_follows_a_new_policy(worlds: Worlds, p
     assert met
     assert not claimed
     assert world.callback()["due_at"].startswith("2026-03-05")
+
+
+def test_callbacks_are_claimed_also_while_a_change_of_policy_waits_for_them(
+    worlds: Worlds, postgres_url: str
+) -> None:
+    world = worlds(postgres_url)
+    world.interviewed(Worker())
+    policies.set_for_client(world.service, "Brand A", Policy(daily_cap=5))
+    later = replace(LATER_DAYS, daily_cap=5)
+    world.at("2026-03-02T18:01:00+07:00")
+    database, changes = world.service.database, list[Future[int]]()
+
+    def meet(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool) -> None:
+        if "FOR UPDATE OF callback SKIP LOCKED" in statement and not changes:
+            changes.append(pool.submit(policies.set_for_client, world.service, "Brand A", later))
+            _until_somebody_waits(database)
+
+    with ThreadPoolExecutor(1) as pool:
+        event.listen(database.engine, "after_cursor_execute", meet)
+        claimed = claim_due(database, world.clock.now(), wall_time(), Limits(10, 10, ("voice",)))
+        event.remove(database.engine, "after_cursor_execute", meet)
+        (change,) = changes
+        change.result(60)
+    assert len(claimed) == 1
+    assert world.callback()["state"] == "dialling"
+
+
+def _until_somebody_waits(database: Database) -> None:
+    waits = text(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with database.read() as connection:
+            if connection.execute(waits).first():
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
 
 
 def test_an_unknown_client_is_told_with_a_suggestion(sqlite_world: World) -> None:
