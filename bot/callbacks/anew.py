@@ -3,16 +3,18 @@
 A client may have thousands of callbacks waiting. Were they planned in one transaction, no message could be written
 down meanwhile on SQLite. How far it has come stands in the client's row (``anew_after``), so that the clock goes on
 where a process was killed. A callback that is dialled in between is dialled by the policy before; nothing is dialled
-by half of one.
+by half of one. One that cannot be read (:mod:`bot.unreadable`) stays as it was planned, and keeps no other back.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from bot import unreadable
 from bot.callbacks import requests, rounds, settle
 from bot.callbacks.plan import GiveUp
 from bot.callbacks.policy import Policy, from_json
@@ -20,6 +22,7 @@ from bot.callbacks.states import AUDIT, CallbackState
 from bot.storage.database import Database
 from bot.storage.tables import Audit, Callback, Client, CohortMember, table
 from bot.storage.types import AnyRow
+from bot.unreadable import apart
 
 _client = table(Client)
 _audit = table(Audit)
@@ -102,7 +105,9 @@ def _plan(connection: Connection, audit_id: str, policy: Policy, now: datetime) 
         .with_for_update(of=_callback)
     ).all()
     for row in rows:
-        _plan_one(connection, row, policy, now)
+        tell = partial(unreadable.tell, connection, row.id, now)
+        with apart("follow_policy", row.id, tell), connection.begin_nested():
+            _plan_one(connection, row, policy, now)
 
 
 def _plan_one(connection: Connection, row: AnyRow, policy: Policy, now: datetime) -> None:

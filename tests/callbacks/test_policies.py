@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, text, update
 
 from bot.callbacks import anew, policies
 from bot.callbacks.claim import Limits, claim_due
@@ -17,8 +17,10 @@ from bot.callbacks.policy import Policy
 from bot.clock import wall_time
 from bot.errors import InputError
 from bot.storage.database import Database
+from bot.storage.tables import Callback, table
 from tests.journeys.world import Worker, World, Worlds
 
+_callback = table(Callback)
 LATER_DAYS = Policy(first_call_day=8, last_call_day=9)
 
 
@@ -99,6 +101,19 @@ def test_the_clock_goes_on_where_a_change_of_policy_was_broken_off(
     for _ in range(3):
         world.beat()
     assert {row["due_at"][:10] for row in world.callbacks()} == {"2026-03-05"}
+    with world.service.database.read() as connection:
+        assert anew.unfinished(connection) == []
+
+
+def test_a_callback_that_cannot_be_read_keeps_no_other_from_a_new_policy(world: World) -> None:
+    two_audits(world)
+    first = world.callbacks()[0]["id"]
+    with world.service.database.write() as connection:
+        this = update(_callback).where(_callback.c.id == first)
+        connection.execute(this.values(timezone="Mars/Olympus"))
+    policies.set_for_client(world.service, "Brand A", LATER_DAYS)
+    assert [row.due_at.day for row in world.rows(Callback)] == [2, 5]
+    assert ("unreadable", first) in world.incidents()
     with world.service.database.read() as connection:
         assert anew.unfinished(connection) == []
 
