@@ -15,8 +15,10 @@ from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import structlog
 from babel.languages import get_official_languages
 from sqlalchemy import Connection, and_, bindparam, insert, literal_column, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import (
     arrivals,
@@ -37,7 +39,7 @@ from bot import (
 from bot.callbacks import dial, settle, wishes
 from bot.contacts import Known, StopReason
 from bot.effects import Standing
-from bot.errors import EngineError, NotFound
+from bot.errors import ConflictError, EngineError, NotFound
 from bot.flow import engine
 from bot.flow.context import Locality, Sprint, nowhere
 from bot.flow.events import HideRequested, StartRequested, UnsafeFlagged
@@ -61,6 +63,8 @@ from bot.steps import CONVERSATION_COLUMNS, INVITE, Door, Turn
 from bot.storage.tables import AddressRow, Conversation, Message, Stop, table
 from bot.storage.types import AnyRow, AnySelect
 from bot.transcript import IS_KNOWN, is_duplicate, is_overtaken
+
+log = structlog.get_logger()
 
 _address = table(AddressRow)
 _stop = table(Stop)
@@ -103,9 +107,21 @@ _THREAD: Final[AnySelect] = (
 def receive(service: Service, door: Door, inbound: Inbound) -> bool:
     """Take one message; True if it was new. When this returns, the message is stored for good."""
     try:
-        return steps.retrying(lambda: _receive(service, door, inbound))
+        return _taken(service, door, inbound)
     except EngineError:
         return parked.park(service, inbound)
+
+
+def _taken(service: Service, door: Door, inbound: Inbound) -> bool:
+    """Take a message in. Raises :class:`EngineError` for whatever cannot be read on the way, as a callback of a later
+    version: what she wrote is kept all the same. A database that is away, or too busy, is told to the provider."""
+    try:
+        return steps.retrying(lambda: _receive(service, door, inbound))
+    except (EngineError, ConflictError, SQLAlchemyError):
+        raise
+    except Exception as error:  # the error's text may hold what no log may; its kind is enough
+        log.error("message_not_taken", error=type(error).__name__)
+        raise EngineError("the message could not be taken") from None
 
 
 def wake(service: Service, door: Door, conversation_id: str) -> None:
@@ -177,9 +193,7 @@ def open_text(service: Service, door: Door, attempt_id: str) -> bool:
 
 def retry_parked(service: Service, door: Door, message_id: str) -> bool:
     """Try a parked message again; False if the engine still cannot take it."""
-    return parked.take_again(
-        service, message_id, lambda inbound: steps.retrying(lambda: _receive(service, door, inbound))
-    )
+    return parked.take_again(service, message_id, lambda inbound: _taken(service, door, inbound))
 
 
 def _receive(service: Service, door: Door, inbound: Inbound) -> bool:

@@ -94,7 +94,7 @@ class Order:
     address_id: str
     country: str
     caller_id: str | None = field(repr=False)
-    """The number of ours that the client's policy wants to call this country with, if it names one."""
+    """The number of ours that the client's policy wants to call this country with, if it names one; for dialling only."""
     language: str
     state: str
     call_id: str | None
@@ -150,7 +150,9 @@ def begin(
         "asked_at": wall,
     }
     taken = connection.execute(_TAKE, values | {"attempt_id": attempt_id})
-    return _order(row, sealer, wall) if taken.rowcount == 1 else None
+    # An attempt that was begun is looked after also if its client's policy cannot be read then.
+    caller_id = from_json(row.policy).number_for(row.country)
+    return _order(row, sealer, wall, caller_id) if taken.rowcount == 1 else None
 
 
 def look_up(connection: Connection, sealer: Sealer, attempt_id: str) -> Order | None:
@@ -271,7 +273,7 @@ def past_window(connection: Connection, now: datetime, limit: int) -> list[str]:
     return [row.id for row in rows]
 
 
-def _order(row: AnyRow, sealer: Sealer, asked_at: datetime) -> Order:
+def _order(row: AnyRow, sealer: Sealer, asked_at: datetime, caller_id: str | None = None) -> Order:
     return Order(
         attempt_id=row.id,
         callback_id=row.callback_id,
@@ -279,7 +281,7 @@ def _order(row: AnyRow, sealer: Sealer, asked_at: datetime) -> Order:
         to=sealer.open_address(row.address_id, row.kind, row.sealed),
         address_id=row.address_id,
         country=row.country,
-        caller_id=from_json(row.policy).number_for(row.country),
+        caller_id=caller_id,
         language=row.language,
         asked_at=asked_at,
         state=row.state,

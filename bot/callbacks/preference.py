@@ -187,6 +187,15 @@ def wish(text: str, now: datetime, zone: ZoneInfo) -> Preference:
     return Preference((Exact(local.date(), local.time().replace(second=0, microsecond=0)),))
 
 
+def can_be_read(text: str) -> bool:
+    """Whether a text is a preference by itself, for whose meaning neither the time nor the place counts."""
+    try:
+        parse(text)
+    except PreferenceError:
+        return False
+    return True
+
+
 def _alternative(text: str) -> Alternative:
     if text == Days.WEEKEND:
         return Recurring(Days.WEEKEND, Part.WHOLE)

@@ -6,13 +6,15 @@ repeated and late reports do nothing; only the sign of danger is heard at any ti
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
-from bot import tally
+from bot import tally, unreadable
 from bot.callbacks import caps, consents, reminders, requests, wishes
 from bot.callbacks.claim import LAST_START, begun
 from bot.callbacks.plan import (
@@ -27,7 +29,7 @@ from bot.callbacks.plan import (
     plan,
 )
 from bot.callbacks.policy import Policy, from_json
-from bot.callbacks.preference import Preference, windows, wish
+from bot.callbacks.preference import Preference, can_be_read, windows, wish
 from bot.callbacks.requests import Considerations
 from bot.callbacks.states import FINAL, OF_OUTCOME, AttemptState, CallbackState, CallStatus, Disposition
 from bot.flow.events import ConsentScope, Outcome
@@ -153,17 +155,19 @@ def schedule(connection: Connection, callback_id: str, now: datetime) -> Verdict
 def replan(connection: Connection, callback_id: str, now: datetime) -> None:
     """Plan a callback anew whose window went by, unless somebody dials it at this moment.
 
-    A window that is over was promised and is counted as missed; one of a client whose day is full is still open.
+    A window that is over was promised and is counted as missed; one of a client whose day is full is still open, and
+    one without any length was promised to nobody (see :func:`settle`).
     """
     still = connection.execute(
         update(_callback)
         .where(_callback.c.id == callback_id, _callback.c.state == CallbackState.SCHEDULED)
         .values(updated_at=now)
-        .returning(_callback.c.audit_id, _callback.c.window_end)
+        .returning(_callback.c.audit_id, _callback.c.due_at, _callback.c.window_end)
     ).one_or_none()
     if still is None:
         return
-    if still.window_end is not None and still.window_end <= now + LAST_START:
+    promised = still.window_end is not None and still.window_end != still.due_at
+    if promised and still.window_end <= now + LAST_START:
         of = select(_audit.c.client_id).where(_audit.c.id == still.audit_id)
         tally.missed_window(connection, connection.execute(of).scalar_one_or_none(), now)
     schedule(connection, callback_id, now)
@@ -371,7 +375,10 @@ def settle(
     *,
     preference: str | None = None,
 ) -> bool:
-    """Settle an attempt once and for all, and plan the callback's next step. False if it was settled already."""
+    """Settle an attempt once and for all, and plan the callback's next step. False if it was settled already.
+
+    A callback that cannot be read waits without a window until it can.
+    """
     values = {"state": AttemptState.SETTLED, "disposition": disposition, "settled_at": now}
     settled = connection.execute(_SETTLE, values | {"attempt_id": attempt_id}).one_or_none()
     if settled is None:
@@ -424,15 +431,49 @@ def _after(
         return
     if disposition in FINAL:
         _finish(connection, callback_id, FINAL[disposition], now)
-    elif disposition is Disposition.WRONG_NUMBER:
-        _give_up(connection, requests.read(connection, callback_id, now), GiveUp.WRONG_NUMBER, now)
     elif reason := _wants_no_more(connection, attempt_id, disposition):
         _finish(connection, callback_id, CallbackState.GIVEN_UP, now, reason)
+    else:
+        with _set_aside(connection, callback_id, now, preference):
+            _go_on(connection, callback_id, attempt_id, disposition, now, preference)
+
+
+def _go_on(
+    connection: Connection,
+    callback_id: str,
+    attempt_id: str,
+    disposition: Disposition,
+    now: datetime,
+    preference: str | None,
+) -> None:
+    if disposition is Disposition.WRONG_NUMBER:
+        _give_up(connection, requests.read(connection, callback_id, now), GiveUp.WRONG_NUMBER, now)
     elif preference is not None:
         by_her = connection.execute(_PROVED, {"attempt_id": attempt_id}).scalar_one()
         put_off(connection, callback_id, preference, now, proven=by_her)
     else:
         schedule(connection, callback_id, now)
+
+
+@contextmanager
+def _set_aside(
+    connection: Connection, callback_id: str, now: datetime, preference: str | None
+) -> Iterator[None]:
+    """Plan a callback, or let one that cannot be read (:mod:`bot.unreadable`) wait without a window, so that nobody dials
+    it: the clock plans it as soon as it can be read, at the time that the worker named last."""
+
+    def wait() -> None:
+        _plan_for(connection, callback_id, Planned(now, now), now)
+        if preference is not None and can_be_read(preference):
+            # With the days that any wish of hers has.
+            longer = now.date() + LONGER_IF_ASKED
+            last_day = case((_callback.c.last_day < longer, longer), else_=_callback.c.last_day)
+            this = update(_callback).where(_callback.c.id == callback_id)
+            connection.execute(this.values(preference=preference, last_day=last_day))
+        unreadable.tell(connection, callback_id, now)
+
+    with unreadable.apart("settle", callback_id, wait):
+        yield
 
 
 def _wants_no_more(connection: Connection, attempt_id: str, disposition: Disposition) -> str | None:
@@ -460,12 +501,14 @@ def put_off_next(
     moment, it is tried again then unless she is reached. False if nothing is planned for her."""
     found = connection.execute(_next_of(contact_id, now).with_for_update()).scalar_one_or_none()
     if found is not None:
-        put_off(connection, found, preference, now, proven=proven)
+        with _set_aside(connection, found, now, preference):
+            put_off(connection, found, preference, now, proven=proven)
         return True
     ringing = _next_of(contact_id, now, CallbackState.DIALLING).with_for_update()
     found = connection.execute(ringing).scalar_one_or_none()
     if found is not None:
-        _heed(connection, requests.read(connection, found, now), preference, now, proven=proven)
+        with unreadable.apart("put_off", found):
+            _heed(connection, requests.read(connection, found, now), preference, now, proven=proven)
     return found is not None
 
 
@@ -477,16 +520,20 @@ def hold(connection: Connection, contact_id: str, now: datetime, *, proven: bool
     be over by then, and it may have been the last one.
     """
     found = connection.execute(_next_of(contact_id, now)).scalar_one_or_none()
-    if found is None:
-        return
-    known, until = requests.read(connection, found, now), now + HELD_FOR
+    if found is not None:
+        with unreadable.apart("hold", found):
+            _hold(connection, found, now, proven=proven)
+
+
+def _hold(connection: Connection, callback_id: str, now: datetime, *, proven: bool) -> None:
+    known, until = requests.read(connection, callback_id, now), now + HELD_FOR
     if not proven and _put_off_so_far(connection, known) >= MOST_PUT_OFF:
         return
     today = now.astimezone(known.request.timezone).date()
     connection.execute(
         update(_callback)
         .where(
-            _callback.c.id == found,
+            _callback.c.id == callback_id,
             _callback.c.state == CallbackState.SCHEDULED,
             _callback.c.due_at < until,
         )
