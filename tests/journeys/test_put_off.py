@@ -200,6 +200,19 @@ def test_who_has_no_code_cannot_put_a_callback_off_for_ever(sqlite_world: World)
     assert longer == [True] * MOST_PUT_OFF + [False]
 
 
+def test_who_has_no_code_and_names_no_time_cannot_hold_a_callback_up_for_ever(sqlite_world: World) -> None:
+    world = sqlite_world
+    world.interviewed(Worker(SITI.number, channel="sms", pass_word=""))
+    world.at("2026-03-02T17:45:00+07:00")
+    held_up = []
+    for _ in range(MOST_PUT_OFF + 1):
+        before = world.rows(tables.Callback)[0].due_at
+        assert texts(world, "later", "what", "what", "what")[-1] == WRONG_TIME
+        held_up.append(world.rows(tables.Callback)[0].due_at > before)
+        world.pass_time(timedelta(minutes=5))
+    assert held_up == [True] * MOST_PUT_OFF + [False]
+
+
 def test_wrong_codes_in_writing_take_no_other_time_from_who_answers_her_call(sqlite_world: World) -> None:
     world = sqlite_world
     world.interviewed(Worker(SITI.number, script={"steps": [{"keys": "2"}, {"keys": "1"}], "then": "silent"}))
