@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, case, literal, null, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from bot import (
     arrivals,
@@ -44,7 +44,7 @@ from bot.safety import CALLBACK, MISSED, PassWords
 from bot.service import Service
 from bot.steps import INVITE, Door, Place, Turn
 from bot.storage.tables import Conversation, table
-from bot.storage.types import AnyRow, UTCDateTime
+from bot.storage.types import AnyRow
 from bot.transfers import TransferOutcome
 
 _conversation = table(Conversation)
@@ -98,17 +98,12 @@ def over(service: Service, call_id: str) -> str | None:
     now = service.clock.now()
     with service.database.write() as connection:
         transfers.call_over(connection, call_id, now, wall_time())
+        columns = (_conversation.c.id, _conversation.c.attempt_id, _conversation.c.timer_kind)
         row = connection.execute(
-            select(_conversation.c.id, _conversation.c.attempt_id).where(
-                _conversation.c.call_id == call_id, _conversation.c.state == "open"
-            )
+            select(*columns).where(_conversation.c.call_id == call_id, _conversation.c.state == "open")
         ).one_or_none()
-        if row is not None and row.attempt_id is None:
-            connection.execute(
-                update(_conversation)
-                .where(_conversation.c.id == row.id)
-                .values(timer_at=now + settle.GRACE, timer_kind=HANG_UP)
-            )
+        if row is not None and row.attempt_id is None and row.timer_kind != WHO_LEFT:
+            _hang_up_soon(connection, row.id, now)
         return row.attempt_id if row is not None else None
 
 
@@ -121,20 +116,27 @@ def danger_in_talk(service: Service, door: Door, transfer_id: str, call_id: str)
     steps.retrying(lambda: _danger_in_talk(service, door, transfer_id, call_id))
 
 
-def know_who_left(service: Service, conversation_id: str) -> None:
-    """The provider has said who left a talk first: it is not asked again. Safe to repeat."""
+def know_who_left(service: Service, conversation_id: str, *, is_over: bool) -> None:
+    """The provider has said who left a talk first: it is not asked again. Safe to repeat. ``is_over`` is what it says of
+    her call: a report of that is heard of here, if it came before this."""
     now = service.clock.now()
-    invited = and_(_conversation.c.state == "ended", _conversation.c.invited)
     with service.database.write() as connection:
+        row = moving.load(connection, conversation_id)
+        if row.timer_kind != WHO_LEFT:
+            return
+        if row.state == "open" and is_over:
+            _hang_up_soon(connection, conversation_id, now)
+        else:
+            moving.wait_on(connection, service, row, now)
+        # Who asked to be written to after the call waited for this.
         connection.execute(
             update(_conversation)
-            .where(_conversation.c.id == conversation_id, _conversation.c.timer_kind == WHO_LEFT)
-            .values(
-                # Who asked to be written to waited for this.
-                timer_at=case((invited, literal(now, UTCDateTime())), else_=null()),
-                timer_kind=case((invited, literal(INVITE)), else_=null()),
-                timer_lease=None,
+            .where(
+                _conversation.c.id == conversation_id,
+                _conversation.c.state == "ended",
+                _conversation.c.invited,
             )
+            .values(timer_at=now, timer_kind=INVITE, timer_lease=None)
         )
 
 
@@ -343,6 +345,8 @@ def _document_for(
     line.follow(connection, service, session, sprint, given, conversation_id)
     if sprint.ended:
         moving.put_back(connection, conversation_id)
+    elif row.timer_kind == HANG_UP:
+        _hang_up_soon(connection, conversation_id, now)
     return document
 
 
@@ -473,6 +477,15 @@ def _keep_recording(service: Service, inbound: Inbound, conversation_id: str, re
         if row is None or row.call_id != _call_id(inbound):
             raise NotFound("a recording of a call that is not known")
         media.expect_recording(connection, conversation_id, recording.ref, service.clock.now())
+
+
+def _hang_up_soon(connection: Connection, conversation_id: str, now: datetime) -> None:
+    """A call is over, also if a turn of it comes only now: its flow learns it, once no other can come any more."""
+    connection.execute(
+        update(_conversation)
+        .where(_conversation.c.id == conversation_id)
+        .values(timer_at=now + settle.GRACE, timer_kind=HANG_UP)
+    )
 
 
 def _last_input(

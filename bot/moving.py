@@ -255,15 +255,15 @@ def _fall_back(service: Service, doors: Mapping[Channel, Door], conversation_id:
         free = [way for way in found if not handoff.is_busy(connection, way.address_id, way.channel)]
         if not free:
             incidents.report(connection, IncidentKind.DELIVERY, f"{row.channel} no_other_way", now)
-            _wait_on(connection, service, row, now)
+            wait_on(connection, service, row, now)
             return
         way = free[0]
         there = There(way.channel, way.address_id)
         carry(connection, service, doors[way.channel], row, there, now, contact_id=way.contact_id)
 
 
-def _wait_on(connection: Connection, service: Service, row: AnyRow, now: datetime) -> None:
-    """Nothing goes out, and she may still write: the talk ends when its flow says."""
+def wait_on(connection: Connection, service: Service, row: AnyRow, now: datetime) -> None:
+    """Nothing goes out, and she may still say something: the talk of a row (:func:`load`) ends when its flow says."""
     expire = service.library.get(row.flow, row.revision).expire if row.state == "open" else None
     connection.execute(
         update(_conversation)

@@ -98,14 +98,18 @@ def ask_who_left(heart: Service, board: Switchboard, voice: Voice, conversation_
     provider may have told us so already; what it told may be lost."""
     with heart.database.read() as connection:
         talk = transfers.last_talk(connection, conversation_id)
-    if talk is not None:
-        by_her = board.is_left_by(talk.transfer_id, talk.ring, talk.caller_call_id)
-        if by_her is None:
-            # Asked again when the lease of the timer is over.
-            return
-        if by_her:
-            calls.danger_in_talk(heart, voice, talk.transfer_id, talk.caller_call_id)
-    calls.know_who_left(heart, conversation_id)
+    if talk is None:
+        # Nothing is kept of it any more: it was long ago.
+        calls.know_who_left(heart, conversation_id, is_over=True)
+        return
+    by_her = board.is_left_by(talk.transfer_id, talk.ring, talk.caller_call_id)
+    if by_her is None:
+        # Asked again when the lease of the timer is over.
+        return
+    if by_her:
+        calls.danger_in_talk(heart, voice, talk.transfer_id, talk.caller_call_id)
+        return
+    calls.know_who_left(heart, conversation_id, is_over=_is_over(voice, talk.caller_call_id))
 
 
 def _is_over(voice: Voice, call_id: str) -> bool:

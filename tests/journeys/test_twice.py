@@ -83,6 +83,26 @@ def test_a_call_that_is_reported_over_before_its_last_turn_still_counts_that_tur
     assert world.dispositions() == ["completed"]
 
 
+def test_a_call_to_us_that_is_reported_over_before_its_last_turn_comes_to_its_end(
+    sqlite_world: World,
+) -> None:
+    world = sqlite_world
+    told: list[int] = []
+
+    def completed_first(path: str) -> int | None:
+        # Just before its only turn, Twilio reports the end of the call, and later no more.
+        if "/turn/" in path and not told:
+            first = {**world.hits_at("/channels/voice")[0].form, "CallStatus": "completed"}
+            told.append(world.signed("/channels/voice/status", first).status_code)
+        return 204 if path == "/channels/voice/status" else None
+
+    world.before = completed_first
+    world.network.ring("+6281200000009", script={"steps": [{"keys": "1"}], "then": "hangup"})
+    world.rest()
+    (talk,) = world.rows(tables.Conversation)
+    assert (told, talk.state, talk.turn) == ([204], "ended", 1)
+
+
 def over(world: World) -> None:
     """Report a call as completed, while it still goes on."""
     first = world.hits_at("/channels/voice/answer/")[0]
