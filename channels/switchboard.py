@@ -17,7 +17,7 @@ from bot.flow.catalog import Catalogs
 from bot.line import Elsewhere, Hold, Look, Onward, Room, room_name
 from bot.messages import Prompt, Receipt, Reveal
 from bot.settings import Settings
-from bot.transfers import Legs, RingOrder
+from bot.transfers import Legs, RingOrder, TransferState
 from channels.twilio_api import RETRY_HINT, Signature, client_of, raise_failure
 from channels.voice import Voice
 
@@ -221,8 +221,24 @@ class Switchboard:
 
     def lead(self, legs: Legs) -> bool:
         """Lead a caller's call out of its round of waiting to where it goes next; False if the call is over."""
+        if legs.state is TransferState.RETURNING and self._end_room(legs):
+            return True
         address = f"{self.wait_address(legs.conversation_id, legs.turn)}&b=1"
         return self._redirect(legs.caller_call_id, address)
+
+    def _end_room(self, legs: Legs) -> bool:
+        """End the conference in which a caller was left alone, if she was: her own call goes on then. To fetch her out
+        of it would look as if she had left it, by the sign of danger."""
+        try:
+            found = client_of(self._settings).conferences.list(
+                friendly_name=room_name(legs.transfer_id, legs.ring), limit=20
+            )
+            going_on = [room for room in found if str(room.status) != "completed"]
+            for room in going_on:
+                room.update(status="completed")
+        except Exception as error:
+            raise_failure(error)
+        return bool(going_on)
 
     def let_go(self, legs: Legs) -> None:
         """Stop the ringing of an agent's telephone, or tell an agent who picked up that the caller has gone."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from bot import interviews
 from bot.callbacks import policies
 from bot.callbacks.policy import Mode, Policy
+from bot.clock import wall_time
 from bot.flow import phrases
 from bot.flow.events import Outcome
 from bot.storage import tables
+from bot.storage.tables import table
 from tests.journeys.talking import (
     GREETING,
     MESSAGE,
@@ -199,3 +203,29 @@ def test_a_sign_that_is_told_twice_or_by_another_call_changes_nothing_more(world
     }
     assert world.signed(f"{ROOM}{transfer(world).id}", left).status_code == 204
     assert (world.counts(), course(world), duress(world)) == before
+
+
+def test_who_is_led_out_of_a_room_where_no_agent_ever_came_gave_no_sign(world: World) -> None:
+    in_room = threading.Event()
+
+    def breaks_down(path: str) -> int | None:
+        # She has pressed 1, and that was taken; the answer does not reach her telephone any more.
+        if not path.endswith("/key"):
+            return None
+        pressed = {"CallSid": rung(world)[0]["sid"], "Digits": "1"}
+        assert world.signed(f"{path}?r=1", pressed).status_code == 200
+        in_room.wait(60)
+        return 404
+
+    world.before = breaks_down
+    seat(world, script=STAYS)
+    sid = world.network.ring(WORKER, script={"steps": [SAFE], "then": "silent"})
+    until(world, lambda: "dial" in [step["kind"] for step in call(world, sid)["steps"]])
+    in_room.set()
+    until(world, stands(world, "returning"))
+    with world.service.database.write() as connection:
+        connection.execute(update(table(tables.Transfer)).values(lease_until=wall_time()))
+    until(world, lambda: call(world, sid)["status"] == "completed")
+    settled(world)
+    assert heard(call(world, sid))[-1] == THANKS
+    assert (stops(world), duress(world)) == ([], [])
