@@ -312,8 +312,9 @@ class EmbeddedRedis:
         """Close the connection; the owner also ends the server, whose jobs stay in its file. Safe to repeat."""
         self.connection.close()
         if self._owner is None or not self.owned:
-            if self._process:
-                self._process.poll()
+            if self._process and self._process.poll() is None and not _answers(self._folder):
+                # The owner has ended it: it has given its lock back, and is a moment from its end.
+                self._process.wait(_STOP_SECONDS)
             return
         with _starting(self._folder):
             _shut_down(self._folder)
